@@ -10,7 +10,7 @@ from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 
 # Flags that are passed to the search unchanged.
-_PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
+_PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed')
 
 
 def define(flag: common.Definer) -> None:
@@ -26,10 +26,8 @@ def define(flag: common.Definer) -> None:
     ' each; the settings of network, pretrain, critic, weighting, finetune'
     ' and batch that are numbers, texts or true/false, and ensemble. Without'
     ' it: of stage 1 learning rate, L2 (of embeddings too), scale of'
-    ' embeddings, dropout, id-dropout, encoder of the session, the as-of groups'
-    ' and ids to ignore, pairs of fields, and how numbers and bins are read, as'
-    ' far as the data have them, and the lanes of a batch where an epoch has'
-    ' fewer than 50 steps; of stage 3 learning rate, lambda and gamma.',
+    ' embeddings, dropout, id-dropout and encoder of the session, as far as the'
+    ' data have them; of stage 3 learning rate, lambda and gamma.',
   )
   flag.enum(
     'stage', 'pretrain', ['pretrain', 'finetune'], 'The last stage of a trial.'
@@ -38,9 +36,7 @@ def define(flag: common.Definer) -> None:
   flag.float(
     'minutes',
     0.0,
-    'About how long the command takes; 0 is no limit. A trial starts only while'
-    ' there is time for it and for confirming the best, by the time that runs'
-    ' have taken so far. What has begun is finished, and the best trial is'
+    'No trial starts after so many minutes; 0 is no limit. The best trials are'
     ' confirmed in any case. A search that is started again has its finished'
     ' trials and all of the time again.',
   )
@@ -55,8 +51,8 @@ def define(flag: common.Definer) -> None:
     3,
     'How many of the best trials run again, next to the settings given, with'
     ' seeds that the search has not used. These choose: a trial that does not'
-    ' gain by more than seed noise, in both halves of the validation period,'
-    ' is not taken. 0 takes the best trial as it is.',
+    ' gain by more than seed noise is not taken. 0 takes the best trial as it'
+    ' is.',
     lower_bound=0,
   )
   flag.list(
@@ -65,12 +61,6 @@ def define(flag: common.Definer) -> None:
     'The seeds of the confirmation, none of --seeds; by default four.',
   )
   flag.integer('sampler_seed', 0, 'Of the search.', lower_bound=0)
-  flag.string(
-    'storage',
-    '',
-    'A database in which Optuna keeps the trials, for example'
-    ' sqlite:///trials.db for its dashboard, instead of WORKDIR/search.log.',
-  )
 
 
 def execute(values: flags.FlagValues) -> int:

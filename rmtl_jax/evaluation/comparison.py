@@ -8,7 +8,6 @@ bootstrap the effect of other sessions on these seeds.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -78,11 +77,10 @@ def differences(
   Returns:
     One record per method, control, task and metric: `pairs` (seeds where both
     values are defined), `mean`, `standard_error`, `low` and `high` (t
-    interval), `p` (two-sided paired t-test), `wilcoxon_p` (signed rank,
-    uncorrected), `bootstrap` ([low, high] of the mean over those seeds),
-    `undefined_draws` (resamples that it leaves out because they have one label
-    only) and `p_holm` (`p` after Holm over all records). The p-values are None
-    below MIN_PAIRS pairs, the other entries where they are undefined.
+    interval), `p` (two-sided paired t-test), `bootstrap` ([low, high] of the
+    mean over those seeds) and `p_holm` (`p` after Holm over all records). The
+    p-values are None below MIN_PAIRS pairs, the other entries where they are
+    undefined.
   """
   names = {task: _names(runs, task) for task in tasks}
   values = _values(runs, names)
@@ -163,14 +161,12 @@ def _difference(
     **labels,
     'pairs': len(seeds),
     **dict.fromkeys(('mean', 'standard_error', 'low', 'high')),
-    **dict.fromkeys(('p', 'p_holm', 'wilcoxon_p')),
-    **dict.fromkeys(('bootstrap', 'undefined_draws')),
+    **dict.fromkeys(('p', 'p_holm', 'bootstrap')),
   }
   drawn = _drawn(labels, seeds, replicates, column)
   if drawn is not None:
     bounds = intervals.percentile_interval(drawn, confidence, sessions)
     record['bootstrap'] = intervals.as_json(bounds)
-    record['undefined_draws'] = int(np.isnan(drawn).sum())
   if not seeds:
     return record
   a, b = [first[s] for s in seeds], [second[s] for s in seeds]
@@ -179,7 +175,6 @@ def _difference(
     record[name] = json_files.number(getattr(test, name))
   if len(seeds) >= MIN_PAIRS:
     record['p'] = test.p_value
-    record['wilcoxon_p'] = signed_rank(a, b)
   return record
 
 
@@ -412,37 +407,6 @@ def paired_t_test(
   bounds = test.confidence_interval(confidence)
   mean, low, high = map(float, (differences.mean(), *bounds))
   return PairedTTest(mean, error, low, high, float(test.pvalue))
-
-
-def signed_rank(
-  first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
-) -> float:
-  """The two-sided p-value of Wilcoxon's signed-rank test of `first - second`.
-
-  Zero differences are dropped, as Wilcoxon did. Up to 50 pairs without ties
-  are exact, others approximate.
-
-  Args:
-    first: [n], one figure per seed.
-    second: [n], the other model's, in the same order of seeds.
-
-  Returns:
-    1 where every difference is zero.
-
-  Raises:
-    ValueError: not n >= 1 finite pairs.
-  """
-  from scipy import stats
-
-  differences = _differences(first, second)
-  differences = differences[differences != 0.0]
-  if not len(differences):
-    return 1.0
-  with warnings.catch_warnings():
-    # Of few pairs with ties.
-    warnings.filterwarnings('ignore', 'Sample size too small')
-    test: Any = stats.wilcoxon(differences)
-    return float(test.pvalue)
 
 
 def crossed_mean(values: np.ndarray) -> CrossedMean:

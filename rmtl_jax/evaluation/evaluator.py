@@ -42,24 +42,22 @@ def evaluate(
     label is observed, with weights `rate` (the weighted share of positives),
     every metric of its kind (`registry.RECORDS`), and `<metric>_interval` as
     [low, high] of those that have one. Of a binary task `rarer_sessions`, how
-    many sessions have the rarer label, and `undefined_draws`, resamples with
-    one label only, which the AUC's interval leaves out; of others `kind`, and
-    `deciles`, mean prediction / mean label of each tenth of the rows by
-    prediction. Metrics of lists are there if `predictions` has lists, with
-    `list_rows`, how many rows with an observed label these have. Undefined
-    values are None.
+    many sessions have the rarer label; of others `kind`. Metrics of lists are
+    there if `predictions` has lists, with `list_rows`, how many rows with an
+    observed label these have. Undefined values are None.
 
   Raises:
     ValueError: shapes that don't fit, or a prediction that is no probability,
       or not finite.
   """
   _check(predictions.rows, rows)
-  bounds, extra = _intervals([predictions], rows, config, seed)
+  bounds = _intervals([predictions], rows, config, seed)
+  rarer = intervals.rarer_sessions(rows)
   sessions = intervals.observed_sessions(rows)
   results = {}
   for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True)):
     seen, seen_rows = observed(rows, rows.weight(k))
-    p, y = predictions.rows[seen, k], rows.labels[seen, k]
+    y = rows.labels[seen, k]
     is_binary = kind == kinds.BINARY
     record: TaskMetrics = {} if is_binary else {'kind': kind}
     is_positive = y > 0.5 if is_binary else y != 0
@@ -76,16 +74,12 @@ def evaluate(
         record[one.name] = json_files.number(value)
     for name, found in bounds[k].items():
       record[f'{name}_interval'] = intervals.as_json(found)
-    record |= extra[k]
+    if is_binary:
+      record['rarer_sessions'] = int(rarer[k])
     if predictions.lists is not None:
       own = rows.take(predictions.lists.rows).weight(k)
       count = len(predictions.lists.rows)
       record['list_rows'] = count if own is None else int(np.count_nonzero(own))
-    if not is_binary:
-      record['deciles'] = [
-        a / b if b else None
-        for a, b, _ in regression.deciles(y, p, weights=seen_rows.weight)
-      ]
     results[task] = record
   return results
 
@@ -114,26 +108,19 @@ def _intervals(
   rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
-) -> tuple[list[dict[str, np.ndarray]], list[TaskMetrics]]:
-  """Intervals of each task's metrics, or of the first set minus the second.
-
-  Returns:
-    {metric: f64[2]} of each task, and further results of the bootstrap.
-  """
+) -> list[dict[str, np.ndarray]]:
+  """Intervals {metric: f64[2]} of each task, or of first minus second set."""
   found = intervals.session_intervals(
     predictions, rows, config.bootstrap, intervals.CONFIDENCE, seed
   )
-  bounds, extra = [], []
-  for k, binary in enumerate(rows.is_binary):
-    names = bootstrap.METRICS if binary else bootstrap.ERRORS
-    own = {n: found.bounds[n][k] for n in names if n in found.bounds}
-    bounds.append(own)
-    counts = {
-      'rarer_sessions': int(found.rarer_sessions[k]),
-      'undefined_draws': int(found.undefined_draws[k]),
+  return [
+    {
+      name: found[name][k]
+      for name in (bootstrap.METRICS if is_binary else bootstrap.ERRORS)
+      if name in found
     }
-    extra.append(counts if binary else {})
-  return bounds, extra
+    for k, is_binary in enumerate(rows.is_binary)
+  ]
 
 
 def evaluate_difference(
@@ -155,7 +142,7 @@ def evaluate_difference(
   """
   for predictions in (first, second):
     _check(predictions.rows, rows)
-  bounds, _ = _intervals([first, second], rows, config, seed)
+  bounds = _intervals([first, second], rows, config, seed)
   results = {}
   for k, task in enumerate(rows.tasks):
     record: TaskMetrics = {}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,22 +20,6 @@ from rmtl_jax.evaluation import bootstrap, labelled, metrics
 
 # Coverage of all intervals.
 CONFIDENCE = 0.95
-
-
-class Intervals(NamedTuple):
-  """Intervals of all tasks.
-
-  Attributes:
-    bounds: each of `bootstrap.METRICS`, of tasks that are not binary
-      `bootstrap.ERRORS`, to f64[K, 2], low and high, NaN where undefined.
-    undefined_draws: i64[K], replicates with one label only, which have no AUC
-      and are left out of its interval.
-    rarer_sessions: i64[K], see `rarer_sessions`; of binary tasks.
-  """
-
-  bounds: dict[str, np.ndarray]
-  undefined_draws: np.ndarray
-  rarer_sessions: np.ndarray
 
 
 def rarer_sessions(rows: labelled.Labelled) -> np.ndarray:
@@ -151,7 +134,7 @@ def session_intervals(
   count: int,
   confidence: float,
   seed: int,
-) -> Intervals:
+) -> dict[str, np.ndarray]:
   """Intervals of each task's metrics, or paired ones of a difference.
 
   Args:
@@ -161,8 +144,10 @@ def session_intervals(
     confidence: coverage, in (0, 1).
 
   Returns:
-    The intervals; NaN where fewer than two sessions are observed (of AUC: with
-    the rarer label), too few to estimate how sessions vary.
+    Each of `bootstrap.METRICS`, of tasks that are not binary
+    `bootstrap.ERRORS`, to f64[K, 2], low and high; NaN where fewer than two
+    sessions are observed (of AUC: with the rarer label), too few to estimate
+    how sessions vary.
   """
   replicates = bootstrap.replicates(predictions, rows, count, seed)
   values = {
@@ -170,7 +155,7 @@ def session_intervals(
     for name, v in replicates.items()
   }
   sessions = counts(rows)
-  bounds = {
+  return {
     name: np.stack(
       [
         percentile_interval(v[:, k], confidence, clusters(name, *n))
@@ -179,5 +164,3 @@ def session_intervals(
     )
     for name, v in values.items()
   }
-  undefined = np.isnan(values.get('auc', np.empty((0, len(sessions))))).sum(0)
-  return Intervals(bounds, undefined, rarer_sessions(rows))

@@ -141,9 +141,6 @@ RECORDS = registry.Registry(
     _of_numbers('xauc', 'XAUC', regression.xauc, 'higher', True),
     _of_numbers('mae', 'MAE', regression.mae, 'lower', True, '.4g'),
     _of_numbers('rmse', 'RMSE', regression.rmse, 'lower', True, '.4g'),
-    _of_numbers(
-      'decile_error', 'decile error', regression.decile_error, 'lower'
-    ),
   ),
 )
 

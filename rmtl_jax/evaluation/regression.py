@@ -139,27 +139,6 @@ def deciles(
   return [(float(a / n), float(b / n), n) for a, b, n in found if n]
 
 
-def decile_error(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> float:
-  """Calibration error of deciles, in units of the mean size of the labels.
-
-  sum over deciles of rows |mean prediction - mean label| / sum of |label|: 0 if
-  every decile's predictions sum to its labels.
-
-  Returns:
-    >= 0; NaN without a label other than 0, or where a prediction is NaN.
-  """
-  sizes = np.abs(labels.astype(np.float64))
-  size = float(np.sum(sizes if weights is None else sizes * weights))
-  if not size or np.isnan(predictions).any():
-    return float('nan')
-  found = deciles(labels, predictions, weights=weights)
-  return sum(n * abs(a - b) for a, b, n in found) / size
-
-
 def relative_error(
   loss: str,
   labels: np.ndarray,

@@ -102,7 +102,7 @@ def tune(
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
     options: as the flags of `rmtl tune`: `stage`, `trials`, `minutes`, `seeds`,
-      `confirm`, `confirm_seeds`, `sampler_seed`, `storage`.
+      `confirm`, `confirm_seeds`, `sampler_seed`.
 
   Returns:
     The content of tuning.json: `trials`, `confirmed`, `chosen` (settings) and

@@ -106,23 +106,12 @@ def _differences(record: Record) -> pages.Table:
 
 
 def _days(record: Record) -> pages.Table:
-  """Rows, drift and unseen values of every day."""
-  days = record['days'][1:]
-  keys = list(days[0]['drift']['unseen'])
+  """Rows of every day."""
   rows = [
-    (
-      _label(day),
-      day['drift']['field'],
-      f'{day["drift"]["psi"]:.2f}',
-      f'{day["train_rows"]:,}',
-      f'{day["rows"]:,}',
-      *(f'{day["drift"]["unseen"][key]:.1%}' for key in keys),
-    )
-    for day in days
+    (_label(day), f'{day["train_rows"]:,}', f'{day["rows"]:,}')
+    for day in record['days'][1:]
   ]
-  header = ('day', 'drifts most', 'PSI', 'train rows', 'test rows')
-  header += tuple(f'unseen {key}' for key in keys)
-  return pages.Table(header, rows, 2, 'Days')
+  return pages.Table(('day', 'train rows', 'test rows'), rows, 1, 'Days')
 
 
 def _times(record: Record) -> pages.Table:

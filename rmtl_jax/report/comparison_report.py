@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
-import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, terminal, types
+from rmtl_jax import json_files, terminal
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, metric_registry, validation_monitor
@@ -28,12 +27,6 @@ Table = pages.Table
 # Of differences between AUCs.
 UNIT = 1e-4
 _FILE = 'results.json'
-# Entries of results.json that the page needs.
-_NEEDED = (
-  *('split', 'tasks', 'seeds', 'data', 'budget', 'methods', 'summary'),
-  *('differences', 'verdicts', 'tuning', 'critics', 'baseline', 'oracle'),
-  *('warnings', 'runs', 'config', 'versions', 'device', 'commit', 'seconds'),
-)
 _ABOUT_DIFFERENCES = (
   'Paired by seed, ± standard error. The interval over seeds is'
   " Student's; the interval over sessions is the bootstrap's, of the mean over"
@@ -80,9 +73,6 @@ def page(path: pathlib.Path) -> pages.Page:
   """
   file = path / _FILE
   results = json_files.read(file)
-  for name in _NEEDED:
-    if not isinstance(results, dict) or name not in results:
-      raise types.InputError(f'{file}: lacks {name!r}')
   with json_files.parsing(str(file)):
     config = config_values.from_dict(results['config'], path=f'{file}: config')
     verdicts = results['verdicts']
@@ -91,8 +81,6 @@ def page(path: pathlib.Path) -> pages.Page:
       for one in _compared(results)
       for task in results['tasks']
     ]
-    drawn = map(_picture, [_draw_differences(results), _draw_learning(results)])
-    of_differences, of_learning = ([p] if p else [] for p in drawn)
     return pages.Page(
       f'Comparison {path.resolve().name}',
       headlines(results),
@@ -110,14 +98,13 @@ def page(path: pathlib.Path) -> pages.Page:
         pages.Section(
           'Differences to the controls',
           [_ABOUT_DIFFERENCES, *_about_tests(results)],
-          of_differences,
+          _draw_differences(results),
           differences,
         ),
         pages.Section(
           'Learning',
           [_ABOUT_LEARNING],
-          of_learning,
-          [_learning_rates(results), _critics(results)],
+          tables=[_learning_rates(results), _critics(results)],
         ),
         pages.Section(
           'Data',
@@ -210,7 +197,7 @@ def _differences(
     for d in results['differences']
     if d['task'] == task and d['metric'] == one.name
   ]
-  tests = ('p', 'p_holm', 'wilcoxon_p')
+  tests = ('p', 'p_holm')
   tested = any(d['p'] is not None for d in records)
   unit, form = (UNIT, '+.1f') if one.form.endswith('f') else (1.0, '+.4g')
   rows = [
@@ -229,7 +216,7 @@ def _differences(
     *('method', 'minus', 'seeds'),
     f'{one.label}, 1e-4' if unit == UNIT else one.label,
     *('interval: seeds', 'interval: sessions'),
-    *(('p', 'p after Holm', 'p Wilcoxon') if tested else ()),
+    *(('p', 'p after Holm') if tested else ()),
   )
   better = f' ({one.better} is better)' if one.better else ''
   return Table(header, rows, 2, f'{task}: difference of {one.label}{better}')
@@ -475,34 +462,17 @@ def _reasons(results: Results) -> list[str]:
 
 
 def _about_tests(results: Results) -> list[str]:
-  """Explains the p-values, and intervals of AUC."""
+  """Explains the p-values."""
   tests = sum(d['p'] is not None for d in results['differences'])
-  undefined = {
-    d['task']: d.get('undefined_draws') or 0
-    for d in results['differences']
-    if d['metric'] == 'auc'
-  }
-  lines = run_report.undefined_draws(undefined)
-  if tests:
-    lines.append(
-      f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
-      " page; Wilcoxon's signed-rank test is uncorrected."
-    )
-  return lines
+  if not tests:
+    return []
+  return [
+    f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
+    ' page.'
+  ]
 
 
-def _picture(
-  drawn: tuple[matplotlib.figure.Figure, str] | None,
-) -> pages.Picture | None:
-  if drawn is None:
-    return None
-  figure, title = drawn
-  return pages.picture(figure, title, 'The tables have the figures.')
-
-
-def _draw_differences(
-  results: Results,
-) -> tuple[matplotlib.figure.Figure, str] | None:
+def _draw_differences(results: Results) -> list[pages.Picture]:
   """AUC minus each control: a column per control, a row per task.
 
   Every control has its own scale, because a method is often farther from the
@@ -514,7 +484,7 @@ def _draw_differences(
     if d['metric'] in metric_registry.RANKING and d['mean'] is not None
   ]
   if not records:
-    return None
+    return []
   roles = _control_roles(results)
   columns = list(
     dict.fromkeys(roles[d['method'], d['control']] for d in records)
@@ -545,11 +515,12 @@ def _draw_differences(
       axes.set_ylim(-len(methods) + 0.4, 0.6)
       axes.grid(axis='x', alpha=0.3)
       axes.set_title(f'{task}: minus {column}', fontsize=11)
-  return figure, (
+  title = (
     'AUC difference, 1e-4. Thick: t interval over seeds; thin: bootstrap over'
     ' sessions. Hollow grey: the t interval includes 0 (or one seed). Dashed:'
     f' the {comparison.MIN_EFFECT / UNIT:g} that a claim needs'
   )
+  return [pages.picture(figure, title, 'The tables have the figures.')]
 
 
 def _draw_difference(axes: Any, y: int, record: Record) -> None:
@@ -565,59 +536,3 @@ def _draw_difference(axes: Any, y: int, record: Record) -> None:
     axes.plot([low / UNIT, high / UNIT], [y, y], color=colour, linewidth=3.5)
   face = colour if is_clear else 'white'
   axes.plot(record['mean'] / UNIT, y, 'o', color=colour, markerfacecolor=face)
-
-
-def _draw_learning(
-  results: Results,
-) -> tuple[matplotlib.figure.Figure, str] | None:
-  """Monitored value by epoch: stage 1, then stage 3 by backbone.
-
-  Stage 3 shows the gain since its start, because methods of one seed start
-  from the same parameters and seeds differ by more than methods do. Lines end
-  where fewer than half of the seeds go on.
-  """
-  monitor = validation_monitor.of_record(results)
-  panels: dict[str, dict[str, list[list[Any]]]] = {}
-  for method in _by_backbone(results):
-    is_stage_3 = bool(method['weighting'])
-    title = f'stage 3, {method["backbone"]}' if is_stage_3 else 'stage 1'
-    for run in _runs(results, method):
-      curve = run.get(monitor.figure)
-      # Members of an ensemble end at different epochs: there is no one curve.
-      if not curve or 'ensemble' in run:
-        continue
-      if is_stage_3 and curve[0] is not None:
-        curve = [None if v is None else (v - curve[0]) / UNIT for v in curve]
-      names = panels.setdefault(title, {})
-      names.setdefault(method['name'], []).append(curve)
-  if not panels:
-    return None
-  order = sorted(panels, key=lambda title: title != 'stage 1')
-  figure = matplotlib.figure.Figure(
-    figsize=(8.5, 3.4 * len(order)), layout='constrained'
-  )
-  grid = figure.subplots(len(order), 1, squeeze=False)[:, 0]
-  for axes, title in zip(grid, order, strict=True):
-    is_first = title == 'stage 1'
-    for i, (name, curves) in enumerate(panels[title].items()):
-      columns = [
-        comparison.mean_and_error(column)
-        for column in itertools.zip_longest(*curves)
-      ]
-      columns = [c for c in columns if 2 * c['n'] >= len(curves)]
-      x = np.arange(len(columns)) + is_first
-      mean = np.array([c['mean'] for c in columns], float)
-      error = np.array([c['standard_error'] or 0.0 for c in columns])
-      colour = pages.COLOURS[i % len(pages.COLOURS)]
-      style = ('-', '--', ':')[i // len(pages.COLOURS) % 3]
-      axes.plot(x, mean, style, color=colour, marker='.', label=name)
-      axes.fill_between(
-        x, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0
-      )
-    what = '' if is_first else ' minus epoch 0, 1e-4'
-    axes.set_ylabel(f'validation {monitor.word}{what}')
-    axes.set_title(title)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.0), fontsize=9)
-  return figure, 'Learning curves by epoch, ± standard error over seeds'

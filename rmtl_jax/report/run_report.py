@@ -230,18 +230,11 @@ def remarks(record: Record) -> list[str]:
   """Kept models, their differences, and limits of the numbers."""
   started, paper = record.get('started_from'), record.get('paper_model')
   refit = record.get('refit_of')
-  first = next(iter(record['stages'].values()), {})
-  undefined = {
-    task: values.get('undefined_draws', 0)
-    for task, values in first.items()
-    if values.get('auc_interval')
-  }
   return [
     *([verdict.started(started)] if started else []),
     *([verdict.refit(refit)] if refit else []),
     *([verdict.paper_model(paper['backbone'])] if paper else []),
     *_kept(record),
-    *undefined_draws(undefined),
   ]
 
 
@@ -275,17 +268,6 @@ def _kept(record: Record) -> Iterator[str]:
       f'Pre-trained parameters were kept by {" and ".join(unmoved)}: no epoch'
       ' of fine-tuning was better on the validation rows.'
     )
-
-
-def undefined_draws(draws: Mapping[str, int]) -> list[str]:
-  """Says how many resamples have no AUC, if any."""
-  counts = [f'{count} of {task}' for task, count in draws.items() if count]
-  if not counts:
-    return []
-  return [
-    'Resamples of sessions with one label only have no AUC and are left out of'
-    f' its interval: {", ".join(counts)}.'
-  ]
 
 
 def provenance(record: Record) -> pages.Section:

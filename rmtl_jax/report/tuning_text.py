@@ -32,10 +32,7 @@ def decision(record: Record) -> str:
     kept = 'Kept the settings you started from: '
     if not record['confirmed']:
       return f"{kept}no trial was better with the search's own seeds."
-    return (
-      f'{kept}no trial beat them over {seeds} by more than seed noise, in both'
-      ' halves of the validation period.'
-    )
+    return f'{kept}no trial beat them over {seeds} by more than seed noise.'
   settings = _settings(record['chosen'])
   for entry in record['confirmed']:
     if entry['settings'] == record['chosen']:
@@ -78,21 +75,13 @@ def _confirmed(record: Record) -> pages.Table:
   ranks = [trial['settings'] for trial in _ranked(record)]
   rows = []
   for entry in record['confirmed']:
-    values, halves = entry['by_seed'], entry['halves']
+    values = entry['by_seed']
     mean = f'{sum(values) / len(values):.4f}' if values else 'diverged'
-    cells = ['', '', '']
-    if entry['settings'] and values:
-      pair = halves if len(halves) == 2 else [None, None]
-      cells = [_gain(each) if each else '' for each in (entry, *pair)]
+    gain = _gain(entry) if entry['settings'] and values else ''
     rank = ranks.index(entry['settings']) + 1
-    rows.append((str(rank), mean, *cells))
+    rows.append((str(rank), mean, gain))
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
-  return pages.Table(
-    ('rank', 'mean', 'gain', 'earlier half', 'later half'),
-    rows,
-    1,
-    f'again with {seeds}, the gain also in each half of the validation period',
-  )
+  return pages.Table(('rank', 'mean', 'gain'), rows, 1, f'again with {seeds}')
 
 
 def _settings(settings: Record) -> str:

@@ -33,8 +33,6 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file, parquet
 from rmtl_jax.evaluation import comparison, metric_registry
 from rmtl_jax.preparation import prepare_log as prepare_lib
-from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import drift
 from rmtl_jax.results import verdict
 from rmtl_jax.runtime import (
   progress,
@@ -289,7 +287,7 @@ class Data(NamedTuple):
     extended: DATA, of the day before with its rows.
     at_once: DATA of the same window, prepared from the raw log.
     record: `seconds` (`extend`, `prepare`), `train_rows`, and of the test rows
-      `rows`, `sessions`, `positives` and `drift`.
+      `rows`, `sessions` and `positives`.
   """
 
   extended: pathlib.Path
@@ -368,32 +366,9 @@ def prepared(
     'rows': test.rows,
     'sessions': test.sessions,
     'positives': test.positives,
-    'drift': _drift(at_once),
   }
   writers.write_sealed(note, record)
   return Data(path, at_once, record)
-
-
-def _drift(path: pathlib.Path) -> Record:
-  """How the test rows differ from train's.
-
-  Returns:
-    `field` and `psi` of the field that drifts most, `unseen` {user's and item's
-    field: share of the test rows with a value that no train row has}.
-  """
-  manifest = manifest_file.read(path)
-  with sql.connect() as connection:
-    fields = drift.of_fields(connection, path, manifest)
-  worst = max(fields, key=lambda one: one['psi']['test'])
-  keys = (manifest.user_field, manifest.item_field)
-  unseen = {
-    one['name']: one['unseen']['test'] for one in fields if one['name'] in keys
-  }
-  return {
-    'field': worst['name'],
-    'psi': worst['psi']['test'],
-    'unseen': unseen,
-  }
 
 
 def _runs(work: Backtest, day: Day, seed: int, data: Data) -> Record:

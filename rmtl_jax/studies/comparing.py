@@ -15,7 +15,6 @@ import functools
 import hashlib
 import pathlib
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -88,25 +87,24 @@ def compare(
 
   Raises:
     types.InputError: bad data or methods, a directory of another comparison,
-      or a stage 1 that has not converged, or can't.
-    fit.Interrupted: a signal arrived; a later call resumes.
+      or a stage 1 that has not converged.
+    epoch_loop.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss was not finite.
   """
   config_values.validate(config)
   methods = methods_lib.expand(config)
+  seeds, weighted = config.compare.seeds, [m for m in methods if m.weighting]
   with reading.shared_lock(data_dir), workdir.locked(path):
     run = workdir.find(path, config, data_dir, workdir.COMPARISON)
     snapshot = reading.Snapshot(data_dir, run.manifest)
-    live = live or progress_lib.Progress(brief=True)
     runs = Runs(run, config, live, interrupted)
     runs.check(method.config(config) for method in methods)
-    _check_epochs(methods, config)
     digests = snapshot.digests()
     workdir.create(path, config, data_dir, digests, kind=workdir.COMPARISON)
-    runs.expect(methods)
-    seeds, weighted = config.compare.seeds, [m for m in methods if m.weighting]
+    # The learning rate of each method: the best one on the first seeds.
     tuning = _tune(runs, weighted)
     rates = _choose(runs, tuning, weighted)
+    # All methods with all seeds; stages that several methods share come once.
     for method in methods:
       if not method.weighting:
         runs.pretrain(method, seeds)
@@ -114,24 +112,6 @@ def compare(
     results = _results(runs, run, methods, rates, tuning)
     writers.write_json(path / 'results.json', results)
     return results
-
-
-def _check_epochs(methods: Iterable[Method], base: config_lib.Config) -> None:
-  """Raises InputError if stage 1 of a method can't converge.
-
-  After the best epoch as many must follow as the patience is.
-  """
-  for method in methods:
-    for one in variants.of_members(method.config(base)):
-      least = one.pretrain.patience + 1
-      if one.pretrain.max_epochs < least:
-        raise types.InputError(
-          f'method {method.name}: pretrain.max_epochs is'
-          f" {one.pretrain.max_epochs}, and stage 1 can't converge in fewer"
-          f' than {least} epochs with pretrain.patience='
-          f'{one.pretrain.patience}: unequal training would look like a'
-          ' difference between methods'
-        )
 
 
 def _tune(runs: Runs, methods: Sequence[Method]) -> list[Record]:
@@ -197,7 +177,7 @@ class Runs:
     self,
     run: workdir.Run,
     config: config_lib.Config,
-    live: progress_lib.Progress,
+    live: progress_lib.Progress | None,
     interrupted: Callable[[], int],
     searching: bool = False,
   ):
@@ -225,12 +205,10 @@ class Runs:
     self._path, self._manifest = run.path, run.manifest
     self.spec = run.manifest.feature_spec()
     self._vectors = vectors.read(run.data_dir, run.manifest)
-    self._live, self._interrupted = live, interrupted
+    self._live = live or progress_lib.Progress(brief=True)
+    self._interrupted, self.finished = interrupted, 0
     self._share = functools.cache(self._make_shared)
     self._train_rows = functools.lru_cache(1)(self._completed)
-    # Parameters of the seed at hand.
-    self._params: dict[tuple[str, Job], Any] = {}
-    self._begin, self.finished, self._expected = time.monotonic(), 0, 0
 
   def _make_shared(self, batch: config_lib.BatchConfig) -> _Shared:
     splits = {
@@ -254,20 +232,6 @@ class Runs:
     for config in configs:
       self._share(config.batch).models.check(config)
 
-  def expect(self, methods: Sequence[Method]) -> None:
-    """Counts the missing runs of all methods, to estimate the time left."""
-    config = self.config.compare
-    tuned = len(config.learning_rates) > 1
-    for method in methods:
-      rates = config.learning_rates if method.weighting else [None]
-      for position, seed in enumerate(config.seeds):
-        missing = self._missing([Job(method, seed, rate) for rate in rates])
-        if method.weighting and not (tuned and position < config.tuning_seeds):
-          # One of the rates, whichever is chosen.
-          self._expected += len(missing) == len(rates)
-        else:
-          self._expected += len(missing)
-
   def _missing(self, jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if not self._file(job).exists()]
 
@@ -276,25 +240,21 @@ class Runs:
   def pretrain(self, method: Method, seeds: Sequence[int]) -> None:
     """Trains stage 1 of a method, one model or an ensemble."""
     for job in self._missing([Job(method, seed) for seed in seeds]):
-      self._params.clear()
       memory.clear_programs()
       self._pretrain(job)
 
   def _pretrain(self, job: Job) -> None:
     """Stage 1 of every member; parameters are kept of single models alone."""
-    config, members = job.config(self.config), []
+    config, contexts, results = job.config(self.config), [], []
     for one in variants.member_configs(config):
       # Of the member's seed, not the job's.
       store = self._unfinished('pretrain', job._replace(seed=one.seed))
       context = self._context(one, store)
-      members.append((context, self._pretrained(job, context)))
-    (context, result), *others = members
-    if others:
-      found = self._of_ensemble(config, members)
-    else:
-      self._keep('pretrain', job, result.params)
-      found = self._of_actor(context, 'pretrain', result, {})
-    self._finish(job, [context for context, _ in members], found)
+      contexts.append(context)
+      results.append(self._pretrained(job, context))
+    if config.ensemble == 1:
+      self._keep('pretrain', job, results[0].params)
+    self._finish(job, contexts, 'pretrain', results)
 
   def _pretrained(self, job: Job, context: context_lib.Context) -> saved.Result:
     """Stage 1 of one model, which must have converged."""
@@ -318,7 +278,7 @@ class Runs:
 
   def _critics(self, job: Job) -> Any:
     """Critics' parameters, trained if they are missing."""
-    if self._critics_file(job).exists() and self._has('critic', job):
+    if self._critics_file(job).exists():
       return self._kept('critic', job)
     config = job.config(self.config)
     context = self._context(config, self._unfinished('critic', job))
@@ -345,9 +305,9 @@ class Runs:
       'converged': critics.converged(critics.errors_of(arms), config.critic),
       'seconds': sum(entry['seconds'] for entry in context.history),
     }
-    self._write(self._critics_file(job), record)
+    _write(self._critics_file(job), record)
     context.drop_store()
-    return self._kept('critic', job)
+    return params
 
   # Stage 3.
 
@@ -359,8 +319,6 @@ class Runs:
     The stages before are trained where they are missing.
     """
     for seed in seeds:
-      # Parameters of earlier seeds are not needed again: memory stays constant.
-      self._params.clear()
       for job in self._missing([Job(m, seed, rate) for m, rate in methods]):
         memory.clear_programs()
         self._finetune(job)
@@ -378,14 +336,11 @@ class Runs:
     stopping = stopping._replace(is_done=lambda arms: False)
     with _named(job):
       results = epoch_loop.fit(context, 'finetune', arms, stopping)
-    # Epoch 0 is the pre-trained model, at its best.
-    before = self.record(job.pretrained)['kept']
-    found = self._of_actor(context, 'finetune', results['finetune'], before)
-    self._finish(job, [context], found)
+    self._finish(job, [context], 'finetune', [results['finetune']])
 
   def _actor(self, job: Job) -> Any:
     """Parameters of a pre-trained model, trained if they are missing."""
-    if self._missing([job]) or not self._has('pretrain', job):
+    if self._missing([job]):
       self._pretrain(job)
     return self._kept('pretrain', job)
 
@@ -409,142 +364,81 @@ class Runs:
 
   # Records of finished runs: figures, no parameters.
 
-  def _of_actor(
+  def _finish(
     self,
-    context: context_lib.Context,
+    job: Job,
+    contexts: Sequence[context_lib.Context],
     stage: str,
-    result: saved.Result,
-    before: Mapping[str, float],
-  ) -> Record:
-    """The record of one model after a stage.
+    results: Sequence[saved.Result],
+  ) -> None:
+    """Writes the record of a run, or of an ensemble as one model.
 
-    Args:
-      before: the validation figures at epoch 0, if that may be kept.
-
-    Returns:
-      `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
-      something else is monitored, that (`validation_logloss`), `kept`
-      (the same of the parameters that are kept: of epoch 0 too), `seconds`, and
-      as for `_evaluate`.
+    It has `best_epoch` (the latest member's), `validation_auc` and, where it is
+    monitored, `validation_logloss` (means over tasks: of one model by epoch, of
+    an ensemble its own), `kept` (the same of the parameters that are kept),
+    `seconds` and, unless this is a search, the entries of `_tested`.
     """
-    begin = time.perf_counter()
-    history = [entry for entry in context.history if entry['stage'] == stage]
-    curves = {
-      validation_monitor.AUC.figure: [
-        validation_monitor.mean(
-          [e[f'validation_auc_{task}'] for task in context.tasks]
-        )
-        for e in history
-      ]
-    }
-    if self.monitor != validation_monitor.AUC:
-      name = self.monitor.figure
-      curves[name] = [entry[name] for entry in history]
-    for name, values in curves.items():
-      curves[name] = [*([before[name]] if name in before else []), *values]
-    seconds = sum(entry.get('seconds', 0.0) for entry in history)
-    return {
-      'best_epoch': result.epoch,
-      **curves,
-      'kept': _validated(context, result.params),
-      **self._evaluate(context, result.params),
-      'seconds': seconds + time.perf_counter() - begin,
-    }
-
-  def _of_ensemble(
-    self,
-    config: config_lib.Config,
-    members: Sequence[tuple[context_lib.Context, saved.Result]],
-  ) -> Record:
-    """The record of an ensemble after stage 1, as one model.
-
-    Returns:
-      As `_of_actor`, with `ensemble`, the number of members; `best_epoch` is
-      the latest member's, the validation figures those of the finished
-      ensemble. Members of several networks are weighted on validation, as in a
-      run.
-    """
-    begin = time.perf_counter()
-    contexts = [context for context, _ in members]
-    whole = dataclasses.replace(contexts[0], config=config)
+    shared = self._share(contexts[0].config.batch)
     trained = trained_ensemble.fitted(
       trained_ensemble.Ensemble(
-        whole.models,
+        shared.models,
         tuple(context.config for context in contexts),
-        tuple(saved.FinishedStages({'pretrain': one}) for _, one in members),
+        tuple(saved.FinishedStages({stage: one}) for one in results),
       ),
-      whole.validation,
+      contexts[0].validation,
     )
-    params = trained.actors['pretrain']
-    kept = _validated(whole, params)
-    history = [entry for one in contexts for entry in one.history]
-    seconds = sum(entry.get('seconds', 0.0) for entry in history)
-    return {
-      'ensemble': config.ensemble,
-      'best_epoch': max(trained.best_epochs('pretrain')),
-      **{name: [value] for name, value in kept.items()},
+    predict = functools.partial(trained.probabilities, stage)
+    found = validation.measure(predict(contexts[0].validation), contexts[0])
+    shown = {validation_monitor.AUC, self.monitor}
+    kept = {one.figure: found.value(one) for one in shown}
+    curves = {name: [value] for name, value in kept.items()}
+    if len(contexts) == 1:
+      before = {}
+      if stage == 'finetune':  # epoch 0 is the pre-trained model, at its best
+        before = self.record(job.pretrained)['kept']
+      curves = _curves(contexts[0], stage, shown, before)
+    entries = [e for c in contexts for e in c.history if e['stage'] == stage]
+    record = {
+      'method': job.method.name,
+      'seed': job.seed,
+      'learning_rate': job.learning_rate,
+      **({'ensemble': len(contexts)} if len(contexts) > 1 else {}),
+      'best_epoch': max(trained.best_epochs(stage)),
+      **curves,
       'kept': kept,
-      **self._evaluate(whole, params),
-      'seconds': seconds + time.perf_counter() - begin,
+      **({} if self._searching else self._tested(predict, shared)),
+      'seconds': sum(entry.get('seconds', 0.0) for entry in entries),
     }
-
-  def _evaluate(self, context: context_lib.Context, params: Any) -> Record:
-    """Evaluates on the test rows, or in a search on both validation halves.
-
-    Returns:
-      `metrics` and bootstrap `replicates`; in a search `validation_halves`.
-    """
-    if self._searching:
-      return {'validation_halves': _halves(context, params)}
-    shared = self._share(context.config.batch)
-    test = shared.splits['test']
-    predictions = list_starts.predicted(
-      lambda split: context.models.probabilities(context.config, params, split),
-      test,
-      shared.lists,
+    _write(self._file(job), record)
+    for context in contexts:
+      context.drop_store()
+    self.finished += 1
+    self._live.say(
+      f'run {self.finished}  {job}: validation'
+      f' {self.monitor.word} {kept[self.monitor.figure]:.4f}, kept'
+      f' epoch {record["best_epoch"]}, {record["seconds"]:.1f} s'
     )
-    config = context.config.evaluation
-    rows = labelled.Labelled.of(test.host, context.tasks)
+
+  def _tested(
+    self, predict: Callable[[split_data.Split], np.ndarray], shared: _Shared
+  ) -> Record:
+    """`metrics` of the test rows, and their bootstrap `replicates`."""
+    test, config = shared.splits['test'], self.config.evaluation
+    predictions = list_starts.predicted(predict, test, shared.lists)
+    rows = labelled.Labelled.of(test.host, self._manifest.task_names)
     replicates = bootstrap.replicates(
       [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
     )
     # Intervals are of differences, from the replicates.
     plain = dataclasses.replace(config, bootstrap=0)
-    seed = context.config.seed
     return {
-      'metrics': evaluator.evaluate(predictions, rows, plain, seed),
+      'metrics': evaluator.evaluate(predictions, rows, plain, 0),
       # A draw of one class has no AUC: None, because JSON has no NaN.
       'replicates': {
         name: [[json_files.number(v) for v in draw] for draw in values[:, 0]]
         for name, values in replicates.items()
       },
     }
-
-  def _finish(
-    self, job: Job, contexts: Iterable[context_lib.Context], found: Record
-  ) -> None:
-    """Writes a run's record, drops checkpoints and prints the time left."""
-    record = {
-      'method': job.method.name,
-      'seed': job.seed,
-      'learning_rate': job.learning_rate,
-      **found,
-    }
-    self._write(self._file(job), record)
-    for context in contexts:
-      context.drop_store()
-    self.finished += 1
-    count = f'run {self.finished}'
-    if self._expected:
-      seconds = (time.monotonic() - self._begin) / self.finished
-      left = max(self._expected - self.finished, 0)
-      clock = progress_lib.clock(seconds * left)
-      count += f' of {self._expected}, {clock} left'
-    self._live.say(
-      f'{count}  {job}: validation'
-      f' {self.monitor.word} {found["kept"][self.monitor.figure]:.4f}, kept'
-      f' epoch {found["best_epoch"]}, {found["seconds"]:.1f} s'
-    )
 
   # Files.
 
@@ -572,10 +466,6 @@ class Runs:
   def _critics_file(self, job: Job) -> pathlib.Path:
     return self._path / 'critics' / _slug(job.method) / f'{job.seed}.json'
 
-  def _write(self, file: pathlib.Path, record: Record) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    writers.write_sealed(file, record)
-
   def _unfinished(self, stage: str, job: Job) -> checkpoints.LateStore:
     """The checkpoints of a stage in training."""
     name = f'{stage}-{_slug(job.method)}-{job.learning_rate}-{job.seed}'
@@ -590,10 +480,6 @@ class Runs:
     store = checkpoints.Store(self._place(stage, job), keep=1)
     with contextlib.closing(store):
       store.save(0, params, {'stage': stage, 'epoch': 0})
-    self._params[stage, job] = params
-
-  def _has(self, stage: str, job: Job) -> bool:
-    return (stage, job) in self._params or self._place(stage, job).is_dir()
 
   def _kept(self, stage: str, job: Job) -> Any:
     """Parameters that were kept.
@@ -601,20 +487,44 @@ class Runs:
     Raises:
       types.InputError: they are damaged or gone.
     """
-    if (stage, job) not in self._params:
-      config = job.method.config(self.config)
-      shapes = self._share(config.batch).models.shapes_left(config, stage)
-      directory = self._place(stage, job)
-      store = checkpoints.Store(directory, keep=1)
-      with contextlib.closing(store):
-        restored = store.restore(lambda record: shapes)
-      if restored is None:
-        raise types.InputError(
-          f'{directory}: no checkpoint, though the stage is finished: remove'
-          ' its file under runs/ or critics/ to train it again'
-        )
-      self._params[stage, job] = restored.arrays
-    return self._params[stage, job]
+    config, directory = job.method.config(self.config), self._place(stage, job)
+    shapes = self._share(config.batch).models.shapes_left(config, stage)
+    store = checkpoints.Store(directory, keep=1)
+    with contextlib.closing(store):
+      restored = store.restore(lambda record: shapes)
+    if restored is None:
+      raise types.InputError(
+        f'{directory}: no checkpoint, though the stage is finished: remove'
+        ' its file under runs/ or critics/ to train it again'
+      )
+    return restored.arrays
+
+
+def _curves(
+  context: context_lib.Context,
+  stage: str,
+  shown: Iterable[validation_monitor.Monitor],
+  before: Mapping[str, float],
+) -> dict[str, list[float | None]]:
+  """Validation figures by epoch; `before` are those of epoch 0, if kept."""
+  history = [entry for entry in context.history if entry['stage'] == stage]
+  auc, found = validation_monitor.AUC, {}
+  for one in shown:
+    first = [before[one.figure]] if before else []
+    if one == auc:
+      names = [f'validation_auc_{task}' for task in context.tasks]
+      found[one.figure] = first + [
+        validation_monitor.mean([entry[name] for name in names])
+        for entry in history
+      ]
+    else:
+      found[one.figure] = first + [entry[one.figure] for entry in history]
+  return found
+
+
+def _write(file: pathlib.Path, record: Record) -> None:
+  file.parent.mkdir(parents=True, exist_ok=True)
+  writers.write_sealed(file, record)
 
 
 def _read(file: pathlib.Path) -> Record:
@@ -637,39 +547,6 @@ def _named(run: Job | str) -> Iterator[None]:
     yield
   except FloatingPointError as error:
     raise FloatingPointError(f'{run}: {error}') from None
-
-
-def _validated(context: context_lib.Context, params: Any) -> dict[str, float]:
-  """The validation figures of parameters, means over tasks."""
-  found = validation.validate(context, params)
-  shown = {validation_monitor.AUC, found.monitor}
-  return {one.figure: found.value(one) for one in shown}
-
-
-def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
-  """The monitored value on earlier and on later validation sessions.
-
-  It is the mean over tasks. Sessions are sorted by their start. A half of one
-  class has None.
-  """
-  host = context.validation.host
-  monitor = validation_monitor.of(context.config.evaluation.monitor)
-  predictions = context.models.probabilities(
-    context.config, params, context.validation
-  )
-  # At a session's end: a session in both halves would tie them together.
-  cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
-  every, means = labelled.Labelled.of(host, context.tasks), []
-  for half in (slice(0, cut), slice(cut, None)):
-    p, rows = predictions[half], every.take(half)
-    if monitor == validation_monitor.AUC:
-      values = evaluator.validation_auc(p, rows)
-    elif len(p):
-      values = evaluator.validation_errors(p, rows)[1]
-    else:
-      values = [np.nan]
-    means.append(validation_monitor.mean(values))
-  return means
 
 
 def _results(

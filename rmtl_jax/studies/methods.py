@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.config import variants
 from rmtl_jax.weighting import weighting_registry
 
 # Settings without an effect on constant weights.
@@ -70,9 +68,9 @@ class Method:
   @property
   def needs_critics(self) -> bool:
     """Whether its stage 3 needs the critics of stage 2."""
-    if not self.weighting:
-      return False
-    return weighting_registry.find(self.weighting).needs_critics
+    return bool(self.weighting) and weighting_registry.needs_critics(
+      self.weighting
+    )
 
   @property
   def pretrained(self) -> Method:
@@ -194,8 +192,7 @@ def expand(config: config_lib.Config) -> list[Method]:
     backbone the pre-trained model, then controls, then the others.
 
   Raises:
-    types.InputError: names the method and the part that is wrong; or two
-      ensembles that `config.variants` make the same.
+    types.InputError: names the method and the part that is wrong.
   """
   parsed = [parse(text, config) for text in config.compare.methods]
   methods: dict[str, Method] = {}
@@ -205,7 +202,6 @@ def expand(config: config_lib.Config) -> list[Method]:
       # A pre-trained model with settings of its own has a control too.
       for control in each.controls():
         methods.setdefault(control.name, control)
-  _refuse_same(list(methods.values()), config)
   backbones = list(dict.fromkeys(method.backbone for method in parsed))
 
   def place(method: Method) -> tuple[int, bool, bool]:
@@ -233,23 +229,6 @@ def controls(config: config_lib.Config) -> dict[str, list[str]]:
     dict.fromkeys(one.name for one in parsed if one == Method(one.backbone))
   )
   return found | {name: alone[:1] for name in alone[1:]}
-
-
-def _refuse_same(methods: Iterable[Method], base: config_lib.Config) -> None:
-  """Refuses ensembles whose variants name all that methods differ in."""
-  if not base.variants:
-    return
-  found: dict[tuple[config_lib.Config, ...], Method] = {}
-  for method in methods:
-    if method.weighting:  # no ensemble
-      continue
-    members = variants.of_members(method.config(base))
-    same = found.setdefault(tuple(members), method)
-    if same is not method:
-      raise types.InputError(
-        f'method {method.name}: its members are those of {same.name}, since'
-        f' config.variants names what these differ in: {base.variants:.200}'
-      )
 
 
 def parse(text: str, base: config_lib.Config) -> Method:
@@ -287,8 +266,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
       raise types.InputError(
         f'{label}: {what} {name!r} is not one of {", ".join(known)}'
       )
-  record = weighting_registry.find(weighting) if weighting else None
-  asks = record is not None and record.needs_critics
+  asks = weighting and weighting_registry.needs_critics(weighting)
   if critic_backbone == backbone or not asks:
     critic_backbone = ''
   pairs = dict(setting(label, part, base) for part in parts)
@@ -307,14 +285,8 @@ def parse(text: str, base: config_lib.Config) -> Method:
       f'{label}: {later[0]} needs a weighting: it makes no'
       ' difference to a pre-trained model'
     )
-  if 'weighting.form' in pairs:
-    if record is None or record.takes != weighting_registry.LINK:
-      raise types.InputError(
-        f'{label}: weighting.form is what q_shuffled shuffles; it makes no'
-        f' difference to {weighting}'
-      )
-    if pairs['weighting.form'] == config_lib.WeightingConfig().form:
-      del pairs['weighting.form']  # the default: a method has one name only
+  if pairs.get('weighting.form') == config_lib.WeightingConfig().form:
+    del pairs['weighting.form']  # the default: a method has one name only
   method = Method(
     backbone, weighting, critic_backbone, tuple(sorted(pairs.items()))
   )

@@ -5,11 +5,9 @@ row was evaluated), search.log (Optuna's journal), tuning.json (all trials and
 the confirmation) and best.json (a config). A restart finds the trials in the
 journal and the finished runs of an interrupted one in trials/.
 
-The best of many trials is biased upwards on the rows and seeds that chose it.
-So the best trials and the given settings run again with fresh seeds, which
-remove the seeds' part of the bias. The rows stay the same, so a trial must also
-gain in both halves of the validation period. Otherwise the given settings are
-kept.
+The best of many trials is biased upwards on the seeds that chose it. So the
+best trials and the given settings run again with fresh seeds; where no trial
+gains by more than seed noise, the given settings are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +35,7 @@ from rmtl_jax.studies import comparing, search_space
 from rmtl_jax.studies import methods as methods_lib
 
 Record = dict[str, Any]
+Monitor = validation_monitor.Monitor
 
 _RATE = 'finetune.learning_rate'
 # Trials that the pruner lets finish, because it prunes below their median.
@@ -63,11 +61,8 @@ class Options(NamedTuple):
     confirm: how many of the best trials run again with fresh seeds, which
       choose; 0 takes the best trial as it is.
     confirm_seeds: the fresh seeds, by default four.
-    minutes: 0 is no limit. No trial starts that would leave too little for
-      confirming the best ones, by the time of the runs so far. What has begun
-      is finished, and the best trial confirmed.
-    storage: a database in which Optuna keeps the trials instead of the journal,
-      for example `sqlite:///trials.db`.
+    minutes: no trial starts after so many; 0 is no limit. The best trials are
+      confirmed in any case.
   """
 
   space: tuple[search_space.Dimension, ...]
@@ -78,7 +73,6 @@ class Options(NamedTuple):
   confirm: int = 3
   confirm_seeds: tuple[int, ...] = ()
   minutes: float = 0.0
-  storage: str = ''
 
   @property
   def fresh(self) -> tuple[int, ...]:
@@ -137,7 +131,7 @@ def tune(
 
   Raises:
     types.InputError: Optuna is not installed; bad data or settings.
-    fit.Interrupted: a signal arrived; a later call resumes.
+    epoch_loop.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss with the given settings was not finite.
   """
   optuna = extras.require('optuna', 'rmtl tune')
@@ -182,18 +176,12 @@ def tune(
 
 
 def _study(
-  optuna: Any,
-  path: pathlib.Path,
-  options: Options,
-  monitor: validation_monitor.Monitor,
+  optuna: Any, path: pathlib.Path, options: Options, monitor: Monitor
 ) -> Any:
-  """Opens the search's study, in the journal or in --storage.
+  """Opens the search's study in its journal.
 
   Its name depends on the space and seeds, because trials of another space mean
   other settings.
-
-  Raises:
-    types.InputError: the database can't be opened.
   """
   follows = json.dumps(
     [
@@ -202,36 +190,19 @@ def _study(
     ]
   )
   digest = hashlib.blake2b(follows.encode(), digest_size=6).hexdigest()
+  journal = path / 'search.log'
   try:
-    storage = options.storage or optuna.storages.JournalStorage(
-      optuna.storages.journal.JournalFileBackend(str(path / 'search.log'))
-    )
     return optuna.create_study(
-      storage=storage,
-      study_name=f'{path.resolve()} {digest}',
+      storage=optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(journal))
+      ),
+      study_name=digest,
       direction=monitor.direction,
       pruner=optuna.pruners.MedianPruner(_UNPRUNED),
       load_if_exists=True,
     )
-  except Exception as error:  # of SQLAlchemy, of a driver, of Optuna
-    raise types.InputError(
-      f'{options.storage or path / "search.log"}: no storage of trials can be'
-      ' opened there (--storage takes a URL such as sqlite:///trials.db):'
-      f' {types.first_line(error)}'
-    ) from None
-
-
-class Validated(NamedTuple):
-  """The monitored value of a run on the validation split.
-
-  Attributes:
-    value: mean over tasks.
-    halves: the same of the earlier and the later sessions; NaN where it is
-      undefined or unknown.
-  """
-
-  value: float
-  halves: tuple[float, float] = (math.nan, math.nan)
+  except ValueError as error:  # damaged
+    raise types.InputError(f'{journal}: {types.first_line(error)}') from None
 
 
 class _Trials:
@@ -243,8 +214,6 @@ class _Trials:
     self._runs, self._options, self._live = runs, options, live
     self._monitor, self._config = runs.monitor, runs.config
     self._begin = time.monotonic()
-    # Of the runs that this start has trained, to estimate the time left.
-    self._seconds, self._trained = 0.0, 0
 
   def method(self, point: Record) -> tuple[methods_lib.Method, float]:
     """Turns a point into a method with a learning rate of stage 3.
@@ -279,64 +248,51 @@ class _Trials:
     """Trains a study's trials in time, the given settings first."""
     options, monitor = self._options, self._monitor
     states = optuna.trial.TrialState
-    runs = self._train({}, options.seeds)
-    tried = [make_record({}, [one.value for one in runs], monitor)]
+    tried = [make_record({}, self._train({}, options.seeds), monitor)]
     # Trials that an interruption has cut off are drawn again.
     for trial in study.get_trials(states=[states.RUNNING]):
       study.enqueue_trial(trial.params)
       study.tell(trial.number, state=states.FAIL)
-    if not study.trials:
-      for point in search_space.start_points(options.space, self._config):
-        study.enqueue_trial(point)
     known = study.get_trials(states=[states.COMPLETE])[: options.trials]
     tried += [trial.user_attrs['record'] for trial in known]
-    while len(tried) <= options.trials and self._has_time():
+    while len(tried) <= options.trials and not self._is_over():
+      # Of the trial's number, so that a resumed search draws the same.
       seed = options.sampler_seed + len(tried)
       study.sampler = optuna.samplers.TPESampler(seed=seed)
-      trial = study.ask()
-      tried.append(self._trial(optuna, study, trial))
+      tried.append(self._trial(study, study.ask()))
       last, top = tried[-1], best(tried, monitor)
       value = f'validation {monitor.word} {last[monitor.figure]:.4f}'
       if last['pruned']:
         value += ' (pruned)' if last['by_seed'] else ' (diverged)'
-      left = options.trials + 1 - len(tried)
       self._live.say(
         f'trial {len(tried) - 1} of {options.trials}: {value}, best'
         f' {top[monitor.figure]:.4f} at trial {tried.index(top)}'
-        + self._left(left * len(options.seeds))
       )
     return tried
 
-  def _trial(self, optuna: Any, study: Any, trial: Any) -> Record:
+  def _trial(self, study: Any, trial: Any) -> Record:
     """Trains a trial seed by seed until the pruner stops it."""
-    states = optuna.trial.TrialState
-    spec = self._runs.spec
-    point = search_space.suggest(trial, self._options.space, self._config, spec)
-    values: list[float] = []
-    state = states.COMPLETE
+    point = search_space.suggest(trial, self._options.space, self._config)
+    values, is_pruned = [], False
     try:
       for step, seed in enumerate(self._options.seeds):
-        (one,) = self._train(point, [seed])
-        values.append(one.value)
-        trial.report(one.value, step)
+        values += self._train(point, [seed])
+        trial.report(values[-1], step)
         is_last = step + 1 == len(self._options.seeds)
         if not is_last and trial.should_prune():
-          state = states.PRUNED
+          is_pruned = True
           break
     except (FloatingPointError, types.InputError):
       # It has diverged, or its values contradict each other.
-      values, state = [], states.PRUNED
-    is_pruned = state == states.PRUNED
+      values, is_pruned = [], True
     record = make_record(point, values, self._monitor, is_pruned)
     trial.set_user_attr('record', record)
     # The sampler learns from a pruned trial by the value of its seeds so far.
-    study.tell(trial, record[self._monitor.figure], state=states.COMPLETE)
+    study.tell(trial, record[self._monitor.figure])
     return record
 
   def confirm(self, tried: Sequence[Record]) -> Record:
     """Runs the best trials with fresh seeds; see `decide`.
-
-    The best one whatever the time is, the others until it is over.
 
     Raises:
       FloatingPointError: a loss with the given settings was not finite.
@@ -350,76 +306,44 @@ class _Trials:
       return {'confirmed': [], 'chosen': {}, 'base_kept': True}
     base = self._train({}, fresh)
     measured = []
-    for trial in found:
-      if measured and self._is_over():
-        self._live.say(
-          f'--minutes are over: {len(measured)} of the {len(found)} best'
-          ' trials confirmed, the others are not taken'
-        )
-        break
+    for number, trial in enumerate(found, 1):
       try:
         again = self._train(trial['settings'], fresh)
       except FloatingPointError:
         again = []
       measured.append((trial['settings'], again))
-      left = self._left((len(found) - len(measured)) * len(fresh))
       self._live.say(
-        f'confirmation {len(measured)} of {len(found)}, {len(fresh)} fresh'
-        f' seeds{left}'
+        f'confirmation {number} of {len(found)}, {len(fresh)} fresh seeds'
       )
     return decide(base, measured, monitor)
 
-  def _train(self, point: Record, seeds: Sequence[int]) -> list[Validated]:
+  def _train(self, point: Record, seeds: Sequence[int]) -> list[float]:
     """Trains a point with every seed, unless its runs are there."""
-    begin, before = time.monotonic(), self._runs.finished
     method, rate = self.method(point)
     if self._options.stage == 'pretrain':
       self._runs.pretrain(method, seeds)
     else:
       self._runs.pretrain(method.pretrained, seeds)
       self._runs.finetune([(method, rate)], seeds)
-    # Runs that an earlier start finished take no time, which is no estimate.
-    if self._runs.finished > before:
-      self._seconds += time.monotonic() - begin
-      self._trained += len(seeds)
-    found = []
-    for seed in seeds:
-      job = methods_lib.Job(method, seed, rate if method.weighting else None)
-      earlier, later = (
-        math.nan if value is None else value
-        for value in self._runs.record(job)['validation_halves']
-      )
-      found.append(Validated(self._runs.best(job), (earlier, later)))
-    return found
+    of_stage_3 = rate if method.weighting else None
+    return [
+      self._runs.best(methods_lib.Job(method, seed, of_stage_3))
+      for seed in seeds
+    ]
 
-  def _is_over(self, seconds: float = 0.0) -> bool:
-    """Whether the time limit is over after so many seconds more."""
-    spent = time.monotonic() - self._begin + seconds
-    return bool(self._options.minutes) and spent >= 60 * self._options.minutes
-
-  def _has_time(self) -> bool:
-    """Whether a trial and the confirmation have time; says so if not."""
-    options = self._options
-    runs = len(options.seeds) + (1 + options.confirm) * len(options.fresh)
-    if not self._is_over(runs * self._seconds / max(self._trained, 1)):
-      return True
-    self._live.say(
-      '--minutes are over, or too short for another trial and the confirmation'
-    )
-    return False
-
-  def _left(self, runs: int) -> str:
-    """Formats ', at most 12:30 left'; '' if unknown."""
-    if not (self._trained and runs):
-      return ''
-    clock = progress_lib.clock(runs * self._seconds / self._trained)
-    return f', at most {clock} left'
+  def _is_over(self) -> bool:
+    """Whether the time limit is over; says so."""
+    minutes = (time.monotonic() - self._begin) / 60
+    if not 0 < self._options.minutes <= minutes:
+      return False
+    self._live.say('--minutes are over')
+    return True
 
 
 def make_record(
   settings: Record,
   by_seed: Sequence[float],
-  monitor: validation_monitor.Monitor,
+  monitor: Monitor,
   pruned: bool = False,
 ) -> Record:
   """The record of a trial in tuning.json; without seeds it has diverged."""
@@ -431,16 +355,14 @@ def make_record(
   }
 
 
-def best(
-  trials: Sequence[Record], monitor: validation_monitor.Monitor
-) -> Record:
+def best(trials: Sequence[Record], monitor: Monitor) -> Record:
   """The best unpruned trial, the first of equals."""
   whole = [t for t in trials if not t['pruned']]
   return max(whole, key=lambda t: monitor.sign * t[monitor.figure])
 
 
 def candidates(
-  trials: Sequence[Record], most: int, monitor: validation_monitor.Monitor
+  trials: Sequence[Record], most: int, monitor: Monitor
 ) -> list[Record]:
   """Selects the trials to confirm.
 
@@ -466,71 +388,48 @@ def candidates(
 
 
 def decide(
-  base: Sequence[Validated],
-  candidates: Sequence[tuple[Mapping[str, Any], Sequence[Validated]]],
-  monitor: validation_monitor.Monitor,
+  base: Sequence[float],
+  candidates: Sequence[tuple[Mapping[str, Any], Sequence[float]]],
+  monitor: Monitor,
 ) -> Record:
   """Chooses the candidate with the greatest gain that passes, if any.
 
   A candidate passes if its mean gain over fresh seeds is above 0 and above one
-  standard error of the paired difference, and if its mean gain in each half of
-  the validation period is not below 0 by more than one standard error.
+  standard error of the paired difference: seeds alone move a value by more than
+  settings do.
 
   Args:
-    base: the given settings, one run per fresh seed.
-    candidates: (settings, runs with the same seeds) of each; a candidate that
-      diverged has no runs and does not pass.
+    base: monitored values of the given settings, one per fresh seed.
+    candidates: (settings, values with the same seeds) of each; a candidate that
+      diverged has no values and does not pass.
     monitor: what decides; a gain is above 0 whether it rises or falls.
 
   Returns:
     `confirmed`: for the given settings ({}) and each candidate `settings`,
-    `by_seed`, `gain`, `standard_error`, `halves` (gain and error of the earlier
-    and the later half) and `passes`; `chosen`: settings; `base_kept`.
+    `by_seed`, `gain`, `standard_error` and `passes`; `chosen`: settings;
+    `base_kept`.
   """
-  confirmed = [
-    _confirm(settings, runs, base, monitor)
-    for settings, runs in [({}, base), *candidates]
-  ]
+  confirmed: list[Record] = []
+  for settings, values in [({}, base), *candidates]:
+    gain, error = None, None
+    if values:
+      pairs = zip(values, base, strict=True)
+      gain, error = paired([monitor.gain(a, b) for a, b in pairs])
+    confirmed.append(
+      {
+        'settings': dict(settings),
+        'by_seed': list(values),
+        'gain': gain,
+        'standard_error': error,
+        'passes': gain is not None and gain > max(error, 0.0),
+      }
+    )
   passing = [entry for entry in confirmed if entry['passes']]
   chosen = max(passing, key=lambda entry: entry['gain'], default=confirmed[0])
   return {
     'confirmed': confirmed,
     'chosen': chosen['settings'],
     'base_kept': not passing,
-  }
-
-
-def _confirm(
-  settings: Mapping[str, Any],
-  runs: Sequence[Validated],
-  base: Sequence[Validated],
-  monitor: validation_monitor.Monitor,
-) -> Record:
-  record: Record = {
-    'settings': dict(settings),
-    'by_seed': [run.value for run in runs],
-    'gain': None,
-    'standard_error': None,
-    'halves': [],
-    'passes': False,
-  }
-  if not runs:
-    return record
-  # The same seed on both sides: seeds alone move it by more than settings do.
-  pairs = list(zip(runs, base, strict=True))
-  gain, error = paired([monitor.gain(a.value, b.value) for a, b in pairs])
-  halves = [
-    paired([monitor.gain(a.halves[half], b.halves[half]) for a, b in pairs])
-    for half in range(2)
-  ]
-  # A gain in one half alone is a fit to that period's rows; a half without a
-  # value (one class) can't object.
-  halves = [half for half in halves if not math.isnan(half[0])]
-  return record | {
-    'gain': gain,
-    'standard_error': error,
-    'halves': [{'gain': g, 'standard_error': e} for g, e in halves],
-    'passes': gain > max(error, 0.0) and all(g >= -e for g, e in halves),
   }
 
 

@@ -59,15 +59,22 @@ class Validation(NamedTuple):
 
 
 def validate(context: context_lib.Context, params: Any) -> Validation:
-  """Evaluates the actor on the validation rows.
+  """Evaluates the actor on the validation rows; see `measure`."""
+  predictions = context.models.probabilities(
+    context.config, params, context.validation
+  )
+  return measure(predictions, context)
+
+
+def measure(
+  predictions: np.ndarray, context: context_lib.Context
+) -> Validation:
+  """Evaluates predictions of the validation rows, [R, K].
 
   Raises:
     FloatingPointError: a prediction is not finite.
     types.InputError: every task has one class only.
   """
-  predictions = context.models.probabilities(
-    context.config, params, context.validation
-  )
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')

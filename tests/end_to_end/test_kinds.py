@@ -106,7 +106,7 @@ def test_tasks_of_every_kind_from_a_table_to_predictions(tmp_path):
   assert found['gain']['xauc'] > 0.7
   assert found['stars']['mae'] < 1.0  # of levels that deviate by 1.2
   assert found['gain']['rmse'] < 1000  # of labels that deviate by 1,200
-  assert {'xauc', 'mae', 'rmse', 'deciles'} <= set(found['watch'])
+  assert {'xauc', 'mae', 'rmse'} <= set(found['watch'])
   assert 'auc' not in found['watch']
   assert 'mae' not in found['click']
   # What no map was fitted for is as it was: levels, numbers of either sign.

@@ -27,7 +27,6 @@ KEYS = {
   'list_rows',
   'sessions',
   'rarer_sessions',
-  'undefined_draws',
 }
 
 

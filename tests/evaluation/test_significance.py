@@ -25,18 +25,6 @@ def test_t_test_by_hand():
   assert (found.low, found.high) == pytest.approx((2.0 - half, 2.0 + half))
 
 
-def test_signed_rank_by_hand():
-  # Ranks 1, 2, 3 positive and 4 negative: W = 4. Of the 16 sign patterns, 7
-  # have a sum of at most 4 (0, 1, 2, 3, 1+2, 4, 1+3).
-  found = comparison.signed_rank([1.0, 2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 4.0])
-  assert found == pytest.approx(14 / 16)
-  # All gains, and a zero that is dropped: 2 / 2^16.
-  gains = np.append(np.arange(1.0, 17.0), 0.0)
-  found = comparison.signed_rank(gains, np.zeros(17))
-  assert found == pytest.approx(2.0**-15)
-  assert comparison.signed_rank([0.5], [0.5]) == 1.0
-
-
 def test_holm_by_hand():
   # Sorted 0.01 * 4, 0.02 * 3, 0.03 * 2 (raised to 0.06), 0.9 * 1.
   found = comparison.holm([0.03, 0.01, 0.9, 0.02])

@@ -70,7 +70,6 @@ def test_every_day_has_both_arms_on_the_same_rows(done):
     beside = {'baseline', 'oracle'}  # of simulated sessions
     assert set(one) == {'seed', 'continued', 'scratch', *beside}
     assert day['rows'] > 0 and set(day['seconds']) == {'extend', 'prepare'}
-    assert set(day['drift']) == {'field', 'psi', 'unseen'}
   assert set(record['summary']) == {'click', 'conversion'}
 
 
@@ -216,7 +215,6 @@ def day(number, continued, scratch):
     'rows': 100,
     'sessions': 20,
     'positives': {'click': 9},
-    'drift': {'field': 'hour', 'psi': 0.3, 'unseen': {'item': 0.25}},
     'runs': runs,
     'mean': backtesting.means(runs),
   }

@@ -80,7 +80,6 @@ def test_one_thing_has_one_name():
     ('ple+critic:finetune.learning_rate=1', 'is tuned for every method alike'),
     ('ple+critic:critic.discount=x', 'critic.discount=x is not of type float'),
     ('ple+critic:critic.discount=2', 'critic.discount: 2.0 is not between'),
-    ('ple+advantage:weighting.form=critic', 'no difference to advantage'),
     ('ple:ensemble=65', 'ensemble: 65 is not between 1 and 64'),
     (
       'ple+critic:ensemble=2',

@@ -48,14 +48,13 @@ def test_dimensions(text, expected):
   assert search_space.parse(text, BASE) == expected
 
 
-def manifest(*fields, item=None, user=None, rows=10**6):
-  split = manifest_lib.Split(rows, 0, (), {'click': 0})
+def manifest(*fields, item=None):
+  split = manifest_lib.Split(9, 0, (), {'click': 0})
   return manifest_lib.Manifest(
     source='mine',
     fields=fields,
     tasks=(manifest_lib.Task('click'),),
     splits=dict.fromkeys(manifest_lib.SPLITS, split),
-    user_field=user,
     item_field=item,
   )
 
@@ -66,51 +65,27 @@ def category(name, group='', size=9):
 
 
 PRICE = manifest_lib.Field('price', 'numeric')
-ITEM, USER = category('item'), category('user')
-GAP, VIEWS = category('asof_gap', 'gap'), category('asof_views', 'views')
-RATE = category('asof_rate', 'rates')
-SPEC = manifest(PRICE).feature_spec()
-
-
-def space(*fields, stage='pretrain', ignore='', batch=(), **more):
-  """{setting: values} of the default space, which `parse` must take."""
-  base = config_values.with_settings(
-    BASE, {'network.ignore': ignore, **dict(batch)}
-  )
-  texts = search_space.defaults(stage, base, manifest(*fields, **more))
-  for text in texts:
-    search_space.parse(text, base)
-  return dict(text.split('=') for text in texts)
-
-
-ALWAYS = {
-  'network.dropout',
-  'pretrain.learning_rate',
-  'pretrain.l2',
-}
-NUMBERS = ALWAYS | {'network.numeric_encoding'}
-CATEGORIES = {
-  'network.embedding_scale',
-  'network.id_dropout',
-  'pretrain.embedding_l2',
-}
+ITEM = manifest_lib.Field('item', 'categorical', 9)
 
 
 def test_the_default_space_is_what_the_data_can_have():
-  assert set(space(PRICE)) == NUMBERS
-  assert set(space(PRICE, ITEM)) == NUMBERS | CATEGORIES
-  assert set(space(ITEM)) == ALWAYS | CATEGORIES
-  found = space(PRICE, ITEM, GAP, RATE, item='item')
-  assert set(found) == NUMBERS | CATEGORIES | {
-    'network.session_encoder',
-    'network.ignore',
+
+  def space(*fields, stage='pretrain', ignore='', **more):
+    base = config_values.with_settings(BASE, {'network.ignore': ignore})
+    texts = search_space.defaults(stage, base, manifest(*fields, **more))
+    return {search_space.parse(text, base).name for text in texts}
+
+  always = {'network.dropout', 'pretrain.learning_rate', 'pretrain.l2'}
+  categories = {
+    *('network.embedding_scale', 'network.id_dropout', 'pretrain.embedding_l2')
   }
-  assert found['network.ignore'] == '|gap|rates|asof|item'
-  assert found['pretrain.embedding_l2'] == '1e-7:1e-2:log'
-  assert set(space(PRICE, ITEM, GAP, item='item', stage='finetune')) == {
-    'critic.discount',
-    'finetune.learning_rate',
-    'weighting.lambda_',
+  assert space(PRICE) == always
+  assert space(PRICE, ITEM) == always | categories
+  found = space(PRICE, ITEM, item='item')
+  assert found == always | categories | {'network.session_encoder'}
+  assert space(PRICE, ITEM, item='item', ignore='item') == always
+  assert space(PRICE, ITEM, item='item', stage='finetune') == {
+    *('critic.discount', 'finetune.learning_rate', 'weighting.lambda_')
   }
 
 
@@ -153,7 +128,7 @@ def test_numbers_have_three_digits_and_stay_inside():
     'network.id_dropout=0|0.3',
   )
   space = [search_space.parse(text, BASE) for text in texts]
-  assert search_space.suggest(Trial(), space, BASE, SPEC) == {
+  assert search_space.suggest(Trial(), space, BASE) == {
     'network.dropout': 0.123,
     'network.embedding_scale': 0.12399,  # 0.124 is outside
     'critic.max_passes': 9,

@@ -128,19 +128,6 @@ def test_members_that_are_trees_are_fitted(tmp_path, data_dir):
   assert [len(trial['by_seed']) for trial in record['trials']] == [1, 1]
 
 
-def test_trials_go_to_a_database(tmp_path, data_dir, tuned):
-  optuna = pytest.importorskip('optuna')
-  url = f'sqlite:///{tmp_path / "trials.db"}'
-  path = tmp_path / 'tuning'
-  options = RATE._replace(storage=url)
-  assert tuning.tune(CONFIG, options, path, data_dir, QUIET) == tuned[1]
-  (study,) = optuna.get_all_study_summaries(url)
-  assert study.n_trials == 3
-  with pytest.raises(types.InputError, match='no storage of trials'):
-    bad = options._replace(storage='nothing://x')
-    tuning.tune(CONFIG, bad, path, data_dir, QUIET)
-
-
 def trial(value, settings, pruned=False):
   return {'settings': settings, 'validation_auc': value, 'pruned': pruned}
 
@@ -170,20 +157,12 @@ def test_paired_by_hand():
   assert error == pytest.approx(math.sqrt(14 / 3 / 4))
 
 
-BASE = [
-  tuning.Validated(0.700),
-  tuning.Validated(0.710),
-  tuning.Validated(0.690),
-  tuning.Validated(0.704),
-]
+BASE = [0.700, 0.710, 0.690, 0.704]
 
 
-def shifted(*gains, halves=None):
-  """Runs that differ from BASE by so much."""
-  return [
-    tuning.Validated(run.value + gain, halves or run.halves)
-    for run, gain in zip(BASE, gains, strict=True)
-  ]
+def shifted(*gains):
+  """Values that differ from BASE by so much."""
+  return [value + gain for value, gain in zip(BASE, gains, strict=True)]
 
 
 def test_a_gain_beyond_seed_noise_is_chosen():
@@ -196,7 +175,7 @@ def test_a_gain_beyond_seed_noise_is_chosen():
   # Deviations -2, 2, 0, 0: variance 8 / 3, over 4 seeds 2 / 3 (in 1e-6).
   assert entry['standard_error'] == pytest.approx(1e-3 * math.sqrt(2 / 3))
   assert entry['by_seed'] == pytest.approx([0.710, 0.724, 0.702, 0.716])
-  assert entry['halves'] == [] and entry['passes']
+  assert entry['passes']
 
 
 @pytest.mark.parametrize(
@@ -218,25 +197,6 @@ def test_noise_is_not_chosen(gains):
   assert not any(entry['passes'] for entry in record['confirmed'])
 
 
-@pytest.mark.parametrize(
-  ('later', 'passes'),
-  [
-    ((0.002, 0.004, 0.002, 0.004), True),
-    # -1, standard error 1 / 2 sqrt(12 / 3) = 1: not clearly a loss.
-    ((-0.004, 0.000, 0.000, 0.000), True),
-    ((-0.002, -0.003, -0.002, -0.003), False),
-  ],
-)
-def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
-  base = [tuning.Validated(0.7, (0.6, 0.8))] * 4
-  own = [tuning.Validated(0.71, (0.62, 0.8 + gain)) for gain in later]
-  record = tuning.decide(base, [({'a': 1}, own)], validation_monitor.AUC)
-  entry = record['confirmed'][1]
-  assert entry['halves'][0]['gain'] == pytest.approx(0.02)
-  assert entry['halves'][1]['gain'] == pytest.approx(sum(later) / 4)
-  assert entry['passes'] is passes
-
-
 def test_logloss_that_falls_is_a_gain():
   trials = [
     {'settings': {'a': i}, 'validation_logloss': value, 'pruned': False}
@@ -245,18 +205,11 @@ def test_logloss_that_falls_is_a_gain():
   found = tuning.candidates(trials, 9, validation_monitor.LOGLOSS)
   assert [t['settings'] for t in found] == [{'a': 2}, {'a': 3}]
   record = tuning.decide(
-    [tuning.Validated(0.90, (0.8, 1.0))] * 2,
-    [
-      ({'a': 2}, [tuning.Validated(0.88, (0.79, 0.97))] * 2),
-      ({'a': 3}, [tuning.Validated(0.91, (0.81, 1.01))] * 2),
-    ],
+    [0.90, 0.90],
+    [({'a': 2}, [0.88, 0.88]), ({'a': 3}, [0.91, 0.91])],
     validation_monitor.LOGLOSS,
   )
   better, worse = record['confirmed'][1:]
   assert better['gain'] == pytest.approx(0.02) and better['passes']
-  assert [half['gain'] for half in better['halves']] == [
-    pytest.approx(0.01),
-    pytest.approx(0.03),
-  ]
   assert worse['gain'] == pytest.approx(-0.01) and not worse['passes']
   assert record['chosen'] == {'a': 2}
