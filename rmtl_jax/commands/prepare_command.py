@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Collection
 from typing import Any
 
@@ -13,8 +12,6 @@ from rmtl_jax import types
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import limits, prepare_settings
-
-_ROLLING = 'rolling'
 
 
 def define(flag: common.Definer) -> None:
@@ -77,18 +74,14 @@ def check_source(
   """Refuses flags that the source does not read; defaults don't count.
 
   Raises:
-    types.InputError: such a flag, other settings out of range, or no data to
-      extend.
+    types.InputError: such a flag, or other settings out of range.
   """
-  from rmtl_jax.data import manifest_file
   from rmtl_jax.preparation import sources
 
   prepare_settings.validate(config)
   source = config.source
-  if config.extend:  # its source is the data's, whether it is named or not
-    source = manifest_file.read(pathlib.Path(config.extend)).source
   record = sources.RECORDS.find(source)
-  if record.settings is None:
+  if record.settings is None or config.extend:
     return
   for field in dataclasses.fields(config):
     name = field.name
@@ -114,28 +107,17 @@ def settings(
     types.InputError: a split that is no list of numbers.
   """
   found: dict[str, Any] = {}
-  rolling = False
   for field in dataclasses.fields(prepare_settings.PrepareConfig):
     if field.name in without:
       continue
     value: Any = values[field.name].value
     if isinstance(field.default, tuple):
       value = tuple(value)
-    if field.name == 'split' and value == (_ROLLING,):
-      # A word for what `split_by` means too.
-      value, rolling = field.default, True
-    elif field.name == 'split':
+    if field.name == 'split':
       # 6:2:2, as it is written everywhere, or 6,2,2.
       parts = [number for part in value for number in part.split(':')]
       value = tuple(common.integers(field.name, parts))
     found[field.name] = value
-  if rolling:
-    by = values.split_by
-    if by not in ('auto', _ROLLING):
-      raise types.InputError(
-        f'--split={_ROLLING}: and --split_by={by}: give one of the two'
-      )
-    found['split_by'] = _ROLLING
   return prepare_settings.PrepareConfig(**found)
 
 

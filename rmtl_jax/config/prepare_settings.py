@@ -34,7 +34,6 @@ SplitBy = Literal[
   'column',
   'files',
   'source',
-  'rolling',
 ]
 
 # Values of `as_of`: groups, or a choice of them.
@@ -67,10 +66,9 @@ class PrepareConfig:
     split_by: `time` (sessions by their start), `dates` (at `split_dates`),
       `random` (sessions drawn), `user` (users drawn, with all their rows),
       `column` (see `split_column`), `files` (`raw_dir` is train, see
-      `test_dir`), `source` (as the benchmark of the source has it), `rolling`
-      (of `extend` alone: validation joins train, test becomes validation, new
-      rows are test) or `auto`: what the other settings name, else the source's
-      own, else `time`, and `random` for a log without a time.
+      `test_dir`), `source` (as the benchmark of the source has it) or
+      `auto`: what the other settings name, else the source's own, else `time`,
+      and `random` for a log without a time.
     split_dates: where validation and test start, as
       `2024-05-01,2024-05-08T12:00` (UTC by default).
     split_column: table: the raw column with a row's split.
@@ -79,8 +77,9 @@ class PrepareConfig:
       `valid`, `val`, `dev`) and `test`.
     seed: of random splits and simulated logs.
     extend: prepared data that the new log continues; they are not changed:
-      `data_dir` gets their rows and those of the log. Everything that the
-      settings of that data say is taken from there (docs/every_day.md).
+      `data_dir` gets their rows and those of the log. Validation joins train,
+      test becomes validation, new rows are test. All settings that do not name
+      files or a time are those of that data (docs/every_day.md).
     since: rows before this date or time are left out, as `2024-05-01` or
       `2024-05-01T12:00` (UTC by default).
     until: rows at or after this date or time are left out, and labels that are
@@ -168,10 +167,6 @@ def split_setting(config: PrepareConfig, by: str) -> str | tuple[str, ...]:
 def _check_split(config: PrepareConfig) -> None:
   """Refuses settings of a split that another setting rules out."""
   asked = [by for by in _SPLIT_SETTINGS if split_setting(config, by)]
-  if config.split_by == 'rolling' and not config.extend:
-    raise types.InputError(
-      'split_by: rolling moves the splits of prepared data; it needs extend'
-    )
   for by in asked:
     if config.split_by not in ('auto', by) or len(asked) > 1:
       other = next((o for o in asked if o != by), config.split_by)

@@ -59,14 +59,12 @@ def of_splits(
   }
 
 
-def session_rows(
-  connection: sql.Connection, table: str, step: str
-) -> dict[str, float]:
+def session_rows(connection: sql.Connection, table: str) -> dict[str, float]:
   """Quantiles and mean of the sessions' rows."""
   # The number of rows with step n is the number of sessions longer than n, so
   # one small GROUP BY replaces a count per session.
   counts = connection.execute(
-    f'SELECT count(*) FROM {table} GROUP BY {step} ORDER BY {step}'
+    f'SELECT count(*) FROM {table} GROUP BY step ORDER BY step'
   ).fetchall()
   longer = np.array([count for (count,) in counts])
   sessions_of = longer - np.append(longer[1:], 0)

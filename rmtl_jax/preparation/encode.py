@@ -27,9 +27,7 @@ class Encoded:
   """Rows as they will be written, in a sorted DuckDB table.
 
   Attributes:
-    table: columns of prepared data and `split`; numeric ones not normalised,
-      and `marker` in place of the step.
-    step: SQL of the step.
+    table: columns of prepared data and `split`; numeric ones not normalised.
     columns: SQL of every column to write, in order.
     fields: for the manifest.
     vocabularies: by field name, of the fields with one of their own.
@@ -38,7 +36,6 @@ class Encoded:
   """
 
   table: str
-  step: str
   columns: tuple[str, ...]
   fields: tuple[manifest_lib.Field, ...]
   vocabularies: dict[str, vocabulary.Vocabulary]
@@ -83,8 +80,7 @@ def encode(fit: fit_lib.Fit) -> Encoded:
   fields = fit.fields(table, edges, tables.vocabularies, tables.lists)
   return Encoded(
     table=table,
-    step=places.step,
-    columns=_columns(rows, fields, places.step),
+    columns=_columns(rows, fields),
     fields=fields,
     vocabularies={
       field.name: tables.lists[field.column].values
@@ -135,7 +131,7 @@ def _apply(
   selected = [
     'r.session_id',
     f'{tables.users.value} AS user_id',
-    'r.row_id, r.marker, r.timestamp, r.split',
+    'r.row_id, r.step, r.timestamp, r.split',
   ]
   for i, (name, known) in enumerate(tables.vocabularies.items()):
     joins.append(
@@ -180,7 +176,7 @@ def _apply(
     return sql.create_table(
       connection,
       f'SELECT {", ".join(selected)} FROM {featured} r {" ".join(joins)}'
-      f' ORDER BY {places.order}',
+      ' ORDER BY position',
     )
 
 
@@ -193,10 +189,10 @@ def value_sql(field: manifest_lib.Field) -> str:
 
 
 def _columns(
-  rows: source.SourceTable, fields: tuple[manifest_lib.Field, ...], step: str
+  rows: source.SourceTable, fields: tuple[manifest_lib.Field, ...]
 ) -> tuple[str, ...]:
   """SQL of the columns to write, with the names of the contract."""
-  found = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
+  found = ['session_id', 'user_id', 'row_id', 'step', 'timestamp']
   found += [f'{value_sql(f)} AS {sql.quote(f.column)}' for f in fields]
   found += [sql.quote(f'y_{task.name}') for task in rows.tasks]
   found += [sql.quote(f'w_{name}') for name in label_sql.weighted(rows.tasks)]

@@ -70,6 +70,34 @@ def write(
   return tuple(new_fields), tuple(warnings)
 
 
+def extend(
+  data_dir: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  fields: Sequence[manifest_lib.Field],
+  directory: pathlib.Path,
+) -> None:
+  """Writes the vectors of vocabularies that have grown.
+
+  Those of known values were centred and scaled with train's, and stay; new
+  values get zeros, the mean.
+
+  Args:
+    data_dir: the data that is extended.
+    fields: of extended data.
+    directory: of extended data.
+  """
+  known = data_vectors.read(data_dir, manifest)
+  for field in fields:
+    if field.name in known:
+      (directory / data_vectors.FOLDER).mkdir(exist_ok=True)
+      values = known[field.name]
+      added = field.size - len(values)
+      _write(
+        np.pad(values, ((0, added), (0, 0))),
+        directory / data_vectors.file_name(field),
+      )
+
+
 def _read(
   connection: sql.Connection,
   asked: dict[str, Any],

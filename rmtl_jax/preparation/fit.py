@@ -55,8 +55,8 @@ class Fit:
     """Makes a view of the rows that have a place in a table, with it."""
     return sql.create_view(
       self.connection,
-      f'SELECT r.*, {self.places.columns} FROM {self.rows.view} r'
-      f' JOIN {table} p ON {self.places.condition}',
+      'SELECT r.*, p.session_id, p.split, p.step, p.position'
+      f' FROM {self.rows.view} r JOIN {table} p ON r.row_id = p.row_id',
     )
 
   def edges(
@@ -120,7 +120,7 @@ class Fit:
     # They see immature rows too: these were shown, though not trained on.
     return history.encode_histories(
       self.connection,
-      self.placed(self.places.past or self.places.table),
+      self.placed(self.places.seen),
       field.owner_column,
       owner.table,
       field.width,

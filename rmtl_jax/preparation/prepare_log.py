@@ -40,7 +40,8 @@ from rmtl_jax.preparation import (
 from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.extending import extend, past, settings
+from rmtl_jax.preparation.extending import base as base_lib
+from rmtl_jax.preparation.extending import extend, past
 from rmtl_jax.preparation.raw import raw_files as raw
 
 Progress = Callable[[str, float], None]
@@ -68,7 +69,7 @@ def prepare(
   Examples:
     >>> import tempfile
     >>> manifest = prepare(
-    ...   prepare_config.PrepareConfig(
+    ...   prepare_settings.PrepareConfig(
     ...     source='simulated',
     ...     data_dir=f'{tempfile.mkdtemp()}/data',
     ...     simulated_rows=300,
@@ -98,7 +99,7 @@ def prepare(
   if not config.extend:
     return _prepare(config, progress, table, schema, None)
   with reading.shared_lock(config.extend):
-    base = settings.read_base(config, schema)
+    base = base_lib.read(config, schema)
     return _prepare(base.config, progress, table, base.schema, base)
 
 
@@ -107,7 +108,7 @@ def _prepare(
   progress: Progress,
   table: Any,
   schema: Mapping[str, Any] | str | os.PathLike[str] | None,
-  base: settings.Base | None,
+  base: base_lib.Base | None,
 ) -> manifest_lib.Manifest:
   """`prepare`; extends a base if there is one."""
   record = sources.RECORDS.find(config.source)
@@ -187,7 +188,7 @@ def _run(
       past.write(
         connection,
         dataclasses.replace(logged, tasks=rows.tasks),
-        places,
+        f'(SELECT *, session_id AS number FROM {places.whole})',
         encoded.users,
         directory,
         asof_tastes.recorded(encoded.fields),
@@ -257,10 +258,7 @@ def _find_places(
     connection,
     keys,
     round(config.idle_minutes * 60_000),
-    has_session=rows.has_session,
-    has_user=rows.has_user,
-    has_time=rows.has_time,
-    has_split=rule.is_given,
+    rows.session_keys._replace(split=rule.is_given),
     # Equal rows of no time may be two impressions.
     identity=rows.identity if rows.has_time else (),
     carry=rule.carried,
@@ -338,9 +336,7 @@ def _report(
     **rows.counts,
     'dropped': count_dropped(rows, places, duplicates),
     'cut_values': encoded.cut_values,
-    'session_rows': counts.session_rows(
-      connection, encoded.table, encoded.step
-    ),
+    'session_rows': counts.session_rows(connection, encoded.table),
     **({'as_of_left_out': rows.as_of_left_out} if rows.as_of_left_out else {}),
     'warnings': [
       *rows.table.warnings,

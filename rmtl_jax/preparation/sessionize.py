@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
@@ -45,15 +46,11 @@ class NumberedRows:
 class RowPlaces:
   """Session, step and split of every row that is kept.
 
-  In the SQL `p` is a place and `r` a reader's row. A row gets from its place
-  `session_id` BIGINT (dense, by split and session start) and `split` TINYINT
-  (0, 1, 2).
-
   Attributes:
-    table: DuckDB table or view of places: by default one for each kept row,
-      with `row_id` and `session_id` BIGINT, `step` INTEGER, `position` (sorts
-      rows by session and step; has gaps where rows were dropped) BIGINT and
-      `split` TINYINT.
+    table: DuckDB table or view with a place for each kept row: `row_id` BIGINT,
+      `session_id` BIGINT (dense, by split and session start), `step` INTEGER,
+      `position` BIGINT (sorts rows by session and step; has gaps where rows
+      were dropped) and `split` TINYINT (0, 1, 2).
     boundaries: see Boundaries.
     rows: rows of every split.
     sessions: sessions of every split.
@@ -66,16 +63,10 @@ class RowPlaces:
     left_out: as in NumberedRows.
     whole: table with `session_id` and `start` (ms) of every row, dropped ones
       too, but for duplicates.
-    whole_condition: SQL that joins `r` to its `p` of `whole`.
-    session: SQL of the log's own session id, where `r` is joined to `whole`.
     by_time: whether sessions are split by time.
     rate_keys: `user` and `item` where no session starts before one of an
       earlier split; `user` where each user is in one split; otherwise none. By
       these, what is known before a train row has no label of another split.
-    condition: SQL that joins `r` to its `p`.
-    columns: SQL of the columns that `r` gets from `p`; `step` needs `marker`.
-    order: SQL that orders rows with these columns.
-    step: SQL of the step, over rows in this order.
   """
 
   table: str
@@ -88,14 +79,13 @@ class RowPlaces:
   past: str = ''
   left_out: str = ''
   whole: str = ''
-  whole_condition: str = 'r.row_id = p.row_id'
-  session: str = 'r.session'
   by_time: bool = True
   rate_keys: tuple[str, ...] = ('user', 'item')
-  condition: str = 'r.row_id = p.row_id'
-  columns: str = 'p.session_id, p.split, p.step AS marker, p.position'
-  order: str = 'position'
-  step: str = 'marker'
+
+  @property
+  def seen(self) -> str:
+    """The table of places of all rows that later rows may see."""
+    return self.past or self.table
 
   def is_train(self) -> str:
     """SQL condition, over a reader's rows, that selects the rows of train.
@@ -124,15 +114,31 @@ class RowPlaces:
     return f'row_id IN {train} AND {known}'
 
 
+class Keys(NamedTuple):
+  """The keys of sessions that a log has.
+
+  Attributes:
+    session: whether `session` is ever given.
+    user: whether `user` is ever given.
+    time: whether `timestamp` is one; else rows keep the raw order.
+    split: whether the rows have `split`, which no session then spans.
+  """
+
+  session: bool = False
+  user: bool = True
+  time: bool = True
+  split: bool = False
+
+
+_BY_USER = Keys()
+
+
 def number_sessions(
   connection: sql.Connection,
   relation: str,
   idle_ms: int,
+  has: Keys = _BY_USER,
   *,
-  has_session: bool = False,
-  has_user: bool = True,
-  has_time: bool = True,
-  has_split: bool = False,
   identity: Sequence[str] = (),
   carry: Sequence[str] = (),
   drop: bool = True,
@@ -146,23 +152,20 @@ def number_sessions(
   Args:
     relation: table or view with `row_id`, `session`, `user`, `timestamp`.
     idle_ms: longest gap within a session, ms.
-    has_session: whether `session` is ever given.
-    has_user: whether `user` is ever given.
-    has_time: whether `timestamp` is one; else rows keep the raw order.
-    has_split: whether the relation has `split`, which no session then spans.
+    has: the keys that the relation has.
     identity: rows of one session and time with equal values in these columns
       are duplicates; the first is kept.
     carry: further columns to keep with the rows.
     drop: drop duplicates; else only count them.
   """
   owner = '"user"'
-  if has_session:
+  if has.session:
     # A session id overrides the user: one session may have rows of two users,
     # as after a log-in, and is not to be cut there.
     owner = 'CASE WHEN session IS NULL THEN "user" END'
-  keys = {'given_split': 'split'} if has_split else {}
-  keys |= {'session_key': 'session'} if has_session else {}
-  keys |= {'owner': owner} if has_user else {}
+  keys = {'given_split': 'split'} if has.split else {}
+  keys |= {'session_key': 'session'} if has.session else {}
+  keys |= {'owner': owner} if has.user else {}
   kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
   selected = ''.join(f'{value} AS {name}, ' for name, value in keys.items())
   # The one sort of all rows. What follows reads `rowid` and neighbours in this
@@ -173,7 +176,7 @@ def number_sessions(
     f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}',
   )
   gap = f'timestamp - earlier_timestamp > {idle_ms}'
-  if not (has_user and has_time):
+  if not (has.user and has.time):
     gap = 'true'
   marked = _mark(connection, ordered, list(keys), kept, gap)
   sql.drop_tables(connection, ordered)

@@ -36,7 +36,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.config import kinds, prepare_settings
-from rmtl_jax.preparation import sql
+from rmtl_jax.preparation import sessionize, sql
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import times
 
@@ -348,6 +348,13 @@ class SourceTable:
     """The view's columns of `user` and `item`, of those that the log has."""
     columns = {'user': 'user'} if self.has_user else {}
     return columns | ({'item': self.item_column} if self.item_column else {})
+
+  @property
+  def session_keys(self) -> sessionize.Keys:
+    """The keys of sessions that the log has."""
+    return sessionize.Keys(
+      self.has_session, self.has_user, self.has_time, self.has_split
+    )
 
   @property
   def binary_tasks(self) -> tuple[SourceTask, ...]:

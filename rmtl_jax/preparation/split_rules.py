@@ -26,7 +26,7 @@ class SplitRule:
   """How rows get their split.
 
   Attributes:
-    by: one of prepare_config.SplitBy, but `auto`.
+    by: one of prepare_settings.SplitBy, but `auto`.
     ratio: parts of the rows for train, validation and test (`time`, `random`,
       `user`).
     boundaries: where validation and test start, ms (`dates`).
@@ -69,7 +69,6 @@ class SplitRule:
       'column': 'by split_column',
       'files': 'by files',
       'source': 'as the source has it',
-      'rolling': 'after what is there',
     }[self.by]
 
   def record(self) -> dict[str, Any]:

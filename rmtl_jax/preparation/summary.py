@@ -163,18 +163,12 @@ def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
 
 
 def _extension(report: dict[str, Any]) -> list[str]:
-  """New values and drift of rows that extended prepared data."""
+  """New values of rows that extended prepared data."""
   lines = []
   added = {n: c for n, c in report.get('new_values', {}).items() if c}
   if 'new_values' in report:
     shown = [f'{name} {count:,}' for name, count in added.items()]
     lines += terminal.lines(f'new values: {_first(shown) or "none"}')
-  if 'drift' in report:
-    most_first = sorted(report['drift'].items(), key=lambda pair: -pair[1])
-    shown = [f'{name} {index:.2f}' for name, index in most_first]
-    lines += terminal.lines(
-      f'drift of the new rows from train (PSI): {_first(shown)}'
-    )
   return lines
 
 

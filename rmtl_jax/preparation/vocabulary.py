@@ -133,3 +133,92 @@ def build_categorical(
     for name, made, (size, rest) in zip(group, tables, sizes, strict=True):
       found[name] = Vocabulary(made, size + 1, rest)
   return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown:
+  """A vocabulary that kept its ids and got new ones at its end.
+
+  Attributes:
+    values: for looking up new rows; `table` has the values that these have.
+    everything: table of `id`, `value` and `count` of every id.
+    added: number of new ids.
+  """
+
+  values: Vocabulary
+  everything: str
+  added: int
+
+  def write(
+    self, connection: sql.Connection, path: pathlib.Path, ids: str
+  ) -> None:
+    """Writes `value` and `count` in the order of ids.
+
+    Args:
+      ids: query of the `id` of values to add to the counts.
+    """
+    connection.execute(
+      f'UPDATE {self.everything} e SET count = e.count + c.count FROM'
+      f' (SELECT id, count(*) AS count FROM ({ids}) GROUP BY id) c'
+      ' WHERE e.id = c.id'
+    )
+    connection.execute(
+      f'COPY (SELECT value, count FROM {self.everything} ORDER BY id)'
+      f' TO {sql.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)'
+    )
+
+
+def grow(
+  connection: sql.Connection,
+  path: pathlib.Path,
+  size: int,
+  counts: str,
+  min_count: int,
+) -> Grown:
+  """Appends the values of new rows to a vocabulary.
+
+  A value without an id gets one where it is counted `min_count` times. New ids
+  come after the old ones, by descending count, then by text. The vocabulary's
+  counts are those of train, in which new rows are none yet: 0 for a new value.
+
+  Args:
+    path: file of the vocabulary, of `size` rows.
+    counts: query that gives `key` and `count` BIGINT of values, 0 of those that
+      are only to be looked up.
+    min_count: least count of a value that gets an id.
+
+  Raises:
+    types.InputError: a file that can't be read.
+  """
+  with (
+    sql.name_errors(path, 'not readable'),
+    sql.scan_file(path, 'parquet', 'file_row_number = true') as scan,
+  ):
+    old = sql.create_table(
+      connection,
+      'SELECT CAST(file_row_number AS INTEGER) AS id, value, count'
+      f' FROM {scan} ORDER BY id',
+    )
+  grows = f'id IS NULL AND count >= {min_count}'
+  # New values stand first, so that `rowid` numbers them without a window.
+  counted = sql.create_table(
+    connection,
+    f'SELECT key, value, count, id, {grows} AS new'
+    f' FROM (SELECT key, {sql.value_text("key")} AS value, count'
+    f'  FROM ({counts}) WHERE {sql.null_if_empty("key")} IS NOT NULL) LEFT JOIN'
+    f' (SELECT id, value FROM {old} WHERE id > 0) USING (value)'
+    ' ORDER BY new DESC, count DESC, value',
+  )
+  found = sql.create_table(
+    connection,
+    'SELECT key, value, count,'
+    f' CASE WHEN new THEN CAST({size} + rowid AS INTEGER) ELSE id END AS id'
+    f' FROM {counted} WHERE new OR id IS NOT NULL',
+  )
+  added = sql.count_rows(connection, counted, 'new')
+  everything = sql.create_table(
+    connection,
+    f'FROM {old} UNION ALL SELECT id, value, 0 FROM {found} WHERE id >= {size}',
+  )
+  sql.drop_tables(connection, counted, old)
+  return Grown(Vocabulary(found, size + added, 0), everything, added)

@@ -111,7 +111,7 @@ def write_parts(
   if any(count > rows_per_file for *_, count in found):
     begin = ' '.join(f'WHEN {split} THEN {row}' for split, row in begins)
     starts = connection.execute(
-      f'SELECT split, min(rowid) FROM {rows.table} WHERE {rows.step} = 0'
+      f'SELECT split, min(rowid) FROM {rows.table} WHERE step = 0'
       f' GROUP BY split, (rowid - CASE split {begin} END) // {rows_per_file}'
       ' ORDER BY 2'
     ).fetchall()

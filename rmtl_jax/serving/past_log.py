@@ -360,8 +360,9 @@ def gather_events(
     connection,
     TABLE,
     idle_ms,
-    has_session=log_schema.session is not None,
-    has_user=log_schema.user is not None,
+    sessionize.Keys(
+      log_schema.session is not None, log_schema.user is not None
+    ),
   )
   placed, pairs = sql.unique_name('placed'), sql.unique_name('pairs')
   # Positions follow time within a session, so the least one is the first.

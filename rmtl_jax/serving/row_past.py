@@ -332,9 +332,7 @@ class Past:
       self.connection,
       past_log.TABLE,
       idle_ms(self.manifest),
-      has_session=rows_of.has_session,
-      has_user=rows_of.has_user,
-      has_time=rows_of.has_time,
+      rows_of.session_keys,
       # Duplicates of the history only (see past_log.create_table).
       identity=('same', 'alone'),
     )
@@ -356,11 +354,13 @@ class Past:
       self.connection,
       past_log.source_table(self._log_schema),
       self._places,
-      groups,
-      idle_ms(self.manifest),
-      rates.recorded(self.manifest, self._log_schema.tasks),
+      asof.Plan(
+        groups,
+        idle_ms(self.manifest),
+        tastes=tuple(self._log_schema.tastes),
+        train=rates.recorded(self.manifest, self._log_schema.tasks),
+      ),
       labelled='r.labelled',
-      tastes=tuple(self._log_schema.tastes),
     )
     known = self.connection.execute(f'FROM {made} LIMIT 0').description
     names = {asof_groups.PREFIX + column[0] for column in known}

@@ -329,13 +329,15 @@ def prepared(
     )
   }
   if day.number:
-    wanted['extend'] = dataclasses.replace(
-      config,
+    wanted['extend'] = PrepareConfig(
+      raw_dir=config.raw_dir,
       data_dir=str(path),
       extend=str(place / str(day.number - 1)),
       since=since,
       until=until,
-      split_by='rolling',
+      memory_limit=config.memory_limit,
+      threads=config.threads,
+      temp_dir=config.temp_dir,
     )
   known: Record = {'seconds': {}}
   if note.exists():

@@ -96,7 +96,7 @@ def test_numbering_is_that_of_a_plain_loop(examples):
 
 
 def numbering_is_that_of_a_plain_loop(rows):
-  _, _, table = numbered(rows, has_session=True)
+  _, _, table = numbered(rows, has=sessionize.Keys(session=True))
   expected = [
     (n, row) for n, session in enumerate(reference(rows)) for row in session
   ]
@@ -109,7 +109,7 @@ def test_split_keeps_time_apart(examples):
 
 
 def split_keeps_time_apart(rows):
-  connection, found, _ = numbered(rows, has_session=True)
+  connection, found, _ = numbered(rows, has=sessionize.Keys(session=True))
   places = sessionize.split_sessions(connection, found, (6, 2, 2))
   table = connection.execute(
     f'SELECT split, session_id, step, position, timestamp FROM {places.table}'
@@ -172,7 +172,9 @@ def test_session_over_a_boundary_loses_its_later_rows():
 def test_boundaries_that_are_known():
   rows = [(s, None, t, 0) for s, t in (('a', 0), ('a', 9), ('b', 4), ('c', 7))]
   rows += [('b', None, 8, 0), ('a', None, 5, 0)]
-  connection, found, _ = numbered(rows, has_session=True, has_user=False)
+  connection, found, _ = numbered(
+    rows, has=sessionize.Keys(session=True, user=False)
+  )
   always = 'n.row_id = 1'
   places = sessionize.split_sessions(
     connection, found, boundaries=(4, 7), always=always

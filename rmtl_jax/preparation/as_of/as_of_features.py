@@ -15,7 +15,7 @@ list of items (rmtl_jax.preparation.as_of.history).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax.config import prepare_settings
@@ -26,28 +26,26 @@ from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.as_of import window_features as asof_windows
+from rmtl_jax.preparation.as_of import window_features
 
 
 @dataclasses.dataclass(frozen=True)
-class Earlier:
-  """State of rows before all rows at hand.
+class Plan:
+  """What to compute.
 
   Attributes:
-    counted: tables by window (`user`, `item`, `pair`), with its keys, the
-      `count` of earlier rows and the time of the `last`, ms.
-    known_sums: relations by key, as `make_rates` takes them.
-    open_rows: as `make_rates` takes it.
-    positive: as recency.features_sql takes earlier rows.
+    groups: some of prepare_settings.AS_OF, not `history`; at least one.
+    idle_ms: the idle time after which a label counts as known.
+    numbers: names of the log's numbers that `slate` compares.
+    tastes: names of the fields that `tastes` is made by.
+    train: each task's prior rate; that of the train rows if None.
   """
 
-  counted: Mapping[str, str]
-  known_sums: Mapping[asof_rates.Key, str]
-  open_rows: str
-  positive: str = ''
-
-
-_NOTHING = Earlier({}, {}, '')
+  groups: tuple[str, ...]
+  idle_ms: int
+  numbers: Sequence[str] = ()
+  tastes: Sequence[str] = ()
+  train: Sequence[float] | None = None
 
 
 def add_features(
@@ -82,18 +80,15 @@ def add_features(
   rows = asof_groups.declare(rows, supported, config)
   if not supported.binned:
     return rows
-  idle_ms = round(config.idle_minutes * 60_000)
   if {*supported.groups} & {*asof_groups.LABELLED}:
     rows = with_edges(connection, rows, places)
-  table, details = compute_features(
-    connection,
-    rows,
-    places,
+  plan = Plan(
     supported.binned,
-    idle_ms,
-    numbers=supported.numbers,
-    tastes=supported.tastes,
+    round(config.idle_minutes * 60_000),
+    supported.numbers,
+    supported.tastes,
   )
+  table, details = compute_features(connection, rows, places, plan)
   fields = asof_groups.binned_fields(rows, supported, details)
   return dataclasses.replace(
     rows,
@@ -117,7 +112,7 @@ def with_edges(
       )[2 * i]
       table = (
         f'(SELECT r.row_id, r.timestamp, {given} FROM {rows.view} r'
-        f' JOIN {places.past or places.table} p ON {places.condition})'
+        f' JOIN {places.seen} p ON r.row_id = p.row_id)'
       )
       known = places.is_mature_train(task.known_after_ms or 0)
       query = ranks.edges_sql(table, f'y_{i}', known)
@@ -129,58 +124,43 @@ def compute_features(
   connection: sql.Connection,
   rows: source.SourceTable,
   places: sessionize.RowPlaces,
-  groups: tuple[str, ...],
-  idle_ms: int,
-  train: Sequence[float] | None = None,
+  plan: Plan,
   labelled: str = '',
-  earlier: Earlier = _NOTHING,
-  numbers: Sequence[str] = (),
-  tastes: Sequence[str] = (),
+  past: str = '',
 ) -> tuple[str, dict[str, dict[str, Any]]]:
-  """Computes the features of groups, not yet binned.
+  """Computes the features of a plan, not yet binned.
 
   Args:
     rows: whose tasks know the edges of their ranks, where groups read these.
     places: session and split of every row that is kept.
-    groups: some of prepare_config.AS_OF, not `history`; at least one.
-    idle_ms: the idle time after which a label counts as known.
-    train: each task's prior rate; that of the train rows if None.
     labelled: SQL condition, over the rows as `r`, that a row has labels; other
       rows count in no rate. Empty if all have.
-    earlier: the past of these rows' users and items.
-    numbers: names of the log's numbers that `slate` compares.
-    tastes: names of the fields that `tastes` is made by.
+    past: relation of earlier rows of other sessions, with the columns of
+      `_with_keys` and a negative `row_id`; empty if there are none.
 
   Returns:
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
     details for the manifest, by name.
   """
-  keyed = _with_keys(
-    connection, rows, places, groups, labelled, numbers, tastes
-  )
+  groups, train = plan.groups, plan.train
+  keyed = _with_keys(connection, rows, places, plan, labelled)
   tasks, rated = rows.binary_tasks, rows.rated_tasks
   if train is None and set(groups) & set(asof_groups.LABELLED):
     is_train = [places.is_mature_train(t.known_after_ms or 0) for t in rated]
     train = asof_rates.train_rates(connection, keyed, rated, is_train)
   tables, details = [], {}
-  features = asof_windows.features_of(rows, groups)
+  features = window_features.features_of(rows, groups)
   if features:
-    tables.append(_windows(connection, keyed, features, earlier))
-  if keys := asof_groups.rated_keys(rows, groups, tastes):
+    query = window_features.features_sql(keyed, features, past)
+    tables.append(sql.create_table(connection, query))
+  if keys := asof_groups.rated_keys(rows, groups, plan.tastes):
     assert train is not None
     tables += asof_rates.make_rates(
-      connection,
-      keyed,
-      keys,
-      rated,
-      idle_ms,
-      train,
-      earlier.known_sums,
-      earlier.open_rows,
+      connection, keyed, keys, rated, plan.idle_ms, train, past
     )
     details |= asof_rates.rate_details(keys, rated, train)
   if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
-    query = asof_recency.features_sql(keyed, tasks, earlier.positive)
+    query = asof_recency.features_sql(keyed, tasks, past)
     tables.append(sql.create_table(connection, query))
     details |= asof_recency.gap_details(tasks)
   if 'feedback' in groups and asof_feedback.feedback_names(rated):
@@ -188,9 +168,9 @@ def compute_features(
     tables.append(asof_feedback.make_feedback(connection, keyed, rated, train))
     details |= asof_feedback.feedback_details(rated, train)
   if asof_slates.GROUP in groups:
-    query = asof_slates.features_sql(keyed, numbers)
+    query = asof_slates.features_sql(keyed, plan.numbers)
     tables.append(sql.create_table(connection, query))
-    details |= asof_slates.details(numbers)
+    details |= asof_slates.details(plan.numbers)
   sql.drop_tables(connection, keyed)
   return _join_all(connection, tables), details
 
@@ -213,16 +193,14 @@ def _with_keys(
   connection: sql.Connection,
   rows: source.SourceTable,
   places: sessionize.RowPlaces,
-  groups: tuple[str, ...],
+  plan: Plan,
   labelled: str,
-  numbers: Sequence[str],
-  tastes: Sequence[str],
 ) -> str:
   """Makes a table of past rows: places, time, and what groups read of them."""
   # Only what the groups read: the view joins further tables (users, items),
   # which every column of theirs would make DuckDB do.
   columns = ['r.row_id, p.session_id, p.split, r.timestamp']
-  reads = asof_groups.reads(groups)
+  reads = asof_groups.reads(plan.groups)
   relation = rows.view if reads else rows.keys or rows.view
   if asof_groups.OF_KEYS in reads:
     for key, column in rows.key_columns.items():
@@ -233,44 +211,14 @@ def _with_keys(
       rows.rated_tasks, places.boundaries, 'p.split', labelled
     )
   if asof_groups.OF_NUMBERS in reads:
-    columns += asof_slates.number_columns(rows, numbers)
+    columns += asof_slates.number_columns(rows, plan.numbers)
   if asof_groups.OF_VALUES in reads:
-    columns += asof_tastes.value_columns(rows, tastes)
+    columns += asof_tastes.value_columns(rows, plan.tastes)
   return sql.create_table(
     connection,
     f'SELECT {", ".join(columns)} FROM {relation} r'
-    f' JOIN {places.past or places.table} p ON {places.condition}',
+    f' JOIN {places.seen} p ON r.row_id = p.row_id',
   )
-
-
-def _windows(
-  connection: sql.Connection,
-  keyed: str,
-  features: Sequence[asof_windows.Feature],
-  earlier: Earlier,
-) -> str:
-  """Makes the table of the features that windows compute."""
-  values = ', '.join(f'{f.sql} AS {sql.quote(f.name)}' for f in features)
-  query = f'SELECT row_id, {values} FROM {keyed}'
-  if earlier.counted:
-    query, joins = f'(SELECT *, {values} FROM {keyed}) k', ''
-    for name, counted in earlier.counted.items():
-      same = ' AND '.join(
-        f'k.{key} = e_{name}.{key}' for key in asof_windows.keys_of(name)
-      )
-      joins += f' LEFT JOIN {counted} e_{name} ON {same}'
-    columns = ', '.join(
-      f'CAST({_value(f, earlier)} AS DOUBLE) AS {sql.quote(f.name)}'
-      for f in features
-    )
-    query = f'SELECT k.row_id, {columns} FROM {query}{joins}'
-  return sql.create_table(connection, query)
-
-
-def _value(feature: asof_windows.Feature, earlier: Earlier) -> str:
-  if feature.window in earlier.counted:
-    return feature.after(f'e_{feature.window}')
-  return sql.quote(feature.name)
 
 
 def join(

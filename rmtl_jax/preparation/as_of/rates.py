@@ -13,7 +13,7 @@ known time that lies after the rest counts from that time on.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax import types
@@ -92,8 +92,7 @@ def make_rates(
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
-  known_sums: Mapping[Key, str] | None = None,
-  open_rows: str = '',
+  past: str = '',
 ) -> list[str]:
   """Computes rates by each key.
 
@@ -106,18 +105,16 @@ def make_rates(
     keys: at least one.
     idle_ms: a session rests after a gap of more than this, ms.
     train: each task's prior rate.
-    known_sums: relations by key, of earlier rows that are not at hand: its
-      columns, a `time` and the columns of `event_sums`.
-    open_rows: table of further rows, as `keyed`, of sessions that may continue;
-      they get no rates but count in those of others. Empty if there are none.
+    past: relation of earlier rows, as `keyed`, which get no rates but count in
+      those of others; '' for none.
 
   Returns:
     A table for each key, with `row_id` and a DOUBLE per feature; NULL where no
     earlier row counts. Rows may be missing, which have none.
   """
   everything = keyed
-  if open_rows:
-    everything = f'(FROM {keyed} UNION ALL BY NAME FROM {open_rows})'
+  if past:
+    everything = f'(FROM {keyed} UNION ALL BY NAME FROM {past})'
   query = rested_sql(everything, key_columns(keys), tasks, idle_ms)
   rested = sql.create_table(connection, query)
   resumes = sql.fetch_value(
@@ -125,9 +122,8 @@ def make_rates(
   )
   found = []
   for key in keys:
-    earlier = (known_sums or {}).get(key, '')
     given, known = key.rows(keyed), key.rows(rested)
-    told = sql.create_table(connection, _told_sql(given, known, key, earlier))
+    told = sql.create_table(connection, _told_sql(given, known, key))
     of_told = f'SEMI JOIN {told} USING ({sql.quote_all(key.columns)})'
     query = features_sql(
       f'(FROM {given} {of_told})',
@@ -136,7 +132,6 @@ def make_rates(
       tasks,
       train,
       resumes,
-      earlier,
     )
     found.append(sql.create_table(connection, query))
     sql.drop_tables(connection, told)
@@ -307,15 +302,13 @@ def apart(tasks: Sequence[source.SourceTask]) -> list[int]:
   ]
 
 
-def _told_sql(keyed: str, rested: str, key: Key, known_sums: str) -> str:
+def _told_sql(keyed: str, rested: str, key: Key) -> str:
   """SQL of the keys with a row that sees a label of them; often few."""
   by = sql.quote_all(key.columns)
   times = (
     f'SELECT {by}, timestamp, NULL AS time FROM {keyed}'
     f' UNION ALL SELECT {by}, NULL, known FROM {rested}'
   )
-  if known_sums:
-    times += f' UNION ALL SELECT {by}, NULL, time FROM {known_sums}'
   return (
     f'SELECT {by} FROM ({times}) WHERE {_given(key)} GROUP BY {by}'
     ' HAVING min(time) < max(timestamp)'
@@ -329,7 +322,6 @@ def features_sql(
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
   resumes: bool = True,
-  known_sums: str = '',
 ) -> str:
   """SQL of `row_id` and the rates by one key, of rows that have it.
 
@@ -341,7 +333,6 @@ def features_sql(
     rested: relation of `rested_sql`, of `Key.rows`.
     train: each task's prior rate.
     resumes: whether a session may go on after a rest.
-    known_sums: relation of earlier rows, as for `make_rates`; '' for none.
   """
   by, sums, given = sql.quote_all(key.columns), event_sums(tasks), _given(key)
   zeros, names = ''.join(f', 0 AS {name}' for name in sums), ', '.join(sums)
@@ -352,11 +343,6 @@ def features_sql(
     f' UNION ALL SELECT NULL, session_id, {by}, time + 1, resumed, {names}'
     f' FROM ({events}) e WHERE {given}'
   )
-  if known_sums:
-    rows += (
-      f' UNION ALL SELECT NULL, NULL, {by}, time + 1, false, {names}'
-      f' FROM {known_sums}'
-    )
   # What every session has told of the key, less what the row's own session has:
   # only sessions that go on after a rest can have told anything by then.
   told = [f'sum({name}) OVER every' for name in sums]

@@ -35,7 +35,7 @@ def gap_details(
 
 
 def features_sql(
-  keyed: str, tasks: Sequence[source.SourceTask], earlier: str = ''
+  keyed: str, tasks: Sequence[source.SourceTask], past: str = ''
 ) -> str:
   """SQL of `row_id` and the ms since a user's last positive was known, by task.
 
@@ -45,11 +45,15 @@ def features_sql(
     keyed: table with `row_id`, `timestamp`, `user` and the columns of
       labels.label_and_time_columns.
     tasks: the reader's; at least one has a label time.
-    earlier: table of further rows, as `keyed`, which get no features; empty if
-      there are none.
+    past: relation of earlier rows, as `keyed`, which get no features; '' for
+      none.
   """
   numbers = source.with_label_time(tasks)
   nothing = 'CAST(NULL AS BIGINT)'
+  relations = [keyed]
+  if past:
+    of_users = f'SEMI JOIN (SELECT "user" FROM {keyed}) USING ("user")'
+    relations.append(f'(FROM {past} {of_users})')
   # A positive is an event of its own, which rows see from the ms after it is
   # known, as in feedback.past_sql.
   none = ''.join(f', {nothing} AS k_{i}' for i in numbers)
@@ -60,8 +64,7 @@ def features_sql(
     parts += [
       f'SELECT {nothing}, "user", {known} + 1{times} FROM {rows}'
       f' WHERE y_{i} = 1 AND "user" IS NOT NULL'
-      for rows in (keyed, earlier)
-      if rows
+      for rows in relations
     ]
   gaps = ', '.join(
     f'CAST(time - max(k_{i}) OVER past AS DOUBLE) AS'

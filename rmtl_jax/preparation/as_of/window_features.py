@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import recency as asof_recency
@@ -24,7 +24,7 @@ class Feature:
 
   Attributes:
     name: of the field, without `asof_`.
-    group: one of prepare_config.AS_OF.
+    group: one of prepare_settings.AS_OF.
     window: one of _WINDOWS.
     what: `rows` (how many are earlier), `last` (ms since the last of them) or
       `first` (ms since the first).
@@ -51,18 +51,6 @@ class Feature:
     known = ' AND '.join(f'{k} IS NOT NULL' for k in keys_of(self.window))
     return f'CAST(CASE WHEN {known} THEN {value} END AS DOUBLE)'
 
-  def after(self, earlier: str) -> str:
-    """SQL of the value where further rows come before all of these.
-
-    Args:
-      earlier: table with the `count` of the window's further rows and the time
-        of the `last`; NULL if there is none.
-    """
-    value = sql.quote(self.name)
-    if self.what == 'rows':
-      return f'nullif(coalesce({value}, 0) + coalesce({earlier}.count, 0), 0)'
-    return f'coalesce({value}, timestamp - {earlier}.last)'
-
 
 def keys_of(window: str) -> list[str]:
   """SQL of the keys of a window."""
@@ -87,6 +75,33 @@ def features_of(
   """The features of groups, of the keys that the log has."""
   lacking = {'user', 'item'} - {*rows.key_columns}
   return [f for f in _FEATURES if f.group in groups and f.window not in lacking]
+
+
+def features_sql(
+  keyed: str, features: Sequence[Feature], past: str = ''
+) -> str:
+  """SQL of `row_id` and a DOUBLE per feature.
+
+  Args:
+    keyed: table of rows with `row_id`, `session_id`, `timestamp` and the keys.
+    past: relation of earlier rows of other sessions, with the same columns and
+      a negative `row_id`, which get no features; '' for none.
+  """
+  values = ', '.join(f'{f.sql} AS {sql.quote(f.name)}' for f in features)
+  keys = {key for f in features for key in keys_of(f.window)} - {'session_id'}
+  if not (past and keys):
+    return f'SELECT row_id, {values} FROM {keyed}'
+  # Most keys of a long past are those of no new row.
+  shared = ' OR '.join(
+    f'{k} IN (SELECT {k} FROM {keyed})' for k in sorted(keys)
+  )
+  columns = ', '.join(['row_id', 'session_id', 'timestamp', *sorted(keys)])
+  return (
+    f'SELECT * FROM (SELECT row_id, {values} FROM ('
+    f' SELECT {columns} FROM {keyed}'
+    f' UNION ALL SELECT {columns} FROM {past} WHERE {shared}))'
+    ' WHERE row_id >= 0'
+  )
 
 
 def named(name: str) -> Feature | None:

@@ -14,9 +14,8 @@ order of the extensions that wrote them:
 | `y_<i>` | the label of binary task i, then the ranks of others that features read (rmtl_jax.preparation.ranks); NULL where the log has none |
 | `t_<i>` | of a task with event times: the time, ms, at which it is known |
 
-`events-<n>.parquet`, of a log of events, the events of sessions that may continue;
-the last file counts. `users.parquet` has the numbers of users that are none
-themselves.
+`events.parquet`, of a log of events, has the events of sessions that may
+continue. `users.parquet` has the numbers of users that are none themselves.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.sources import pairs
 
 FOLDER = 'past'
-USERS, EVENTS = 'users.parquet', 'events.parquet'
+_USERS, _EVENTS = 'users.parquet', 'events.parquet'
 _FORMAT = 'FORMAT parquet, COMPRESSION zstd'
 
 
@@ -65,145 +64,12 @@ def files(data_dir: pathlib.Path) -> list[pathlib.Path]:
   return sorted((data_dir / FOLDER).glob('rows-*.parquet'))
 
 
-def write(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  places: sessionize.RowPlaces,
-  users: str,
-  directory: pathlib.Path,
-  tastes: Sequence[str],
-) -> None:
-  """Writes DIRECTORY/past of a log.
-
-  Args:
-    places: of all rows, sessions split by time.
-    users: table of numbered users; empty if there is none.
-    directory: of prepared data.
-    tastes: names of the fields that `tastes` is made by.
-  """
-  (directory / FOLDER).mkdir()
-  write_rows(
-    connection,
-    rows,
-    'p.session_id AS number, p.start',
-    f'{places.whole} p ON {places.whole_condition}',
-    directory / FOLDER / rows_file(0),
-    name=places.session,
-    tastes=tastes,
-  )
-  if users:
-    write_users(
-      connection, f'SELECT name, number FROM {users}', directory / FOLDER
-    )
-  if rows.open_events:
-    write_events(connection, rows.open_events, directory / FOLDER)
-
-
-def write_rows(
-  connection: sql.Connection,
-  rows: source.SourceTable,
-  session: str,
-  places: str,
-  path: pathlib.Path,
-  first_row: int = 0,
-  kinds: Mapping[str, str] | None = None,
-  name: str = 'r.session',
-  tastes: Sequence[str] = (),
-) -> None:
-  """Writes a file of past rows.
-
-  Args:
-    session: SQL of `number` and `start`.
-    places: SQL that joins to the rows, `r`, what these need.
-    first_row: added to `row_id`.
-    kinds: DuckDB types of keys, as earlier files have them.
-    name: SQL of the log's own session id.
-    tastes: names of the fields that `tastes` is made by.
-
-  Raises:
-    types.InputError: a key that is none of that type.
-  """
-  columns = [f'r.row_id + {first_row} AS row_id', session, 'r.timestamp']
-  if has_session(rows):
-    columns.append(f'{_typed(name, "session", kinds)} AS session')
-  if rows.has_user:
-    user = sql.null_if_empty('r."user"')
-    columns.append(f'{_typed(user, "user", kinds)} AS "user"')
-  if rows.item_column:
-    item = f'r.{sql.quote(rows.item_column)}'
-    if rows.item_column in rows.numbers:
-      item = f'CAST({item} AS VARCHAR)'
-    item = sql.null_if_empty(item)
-    columns.append(f'{_typed(item, "item", kinds)} AS item')
-  columns += asof_tastes.value_columns(rows, tastes)
-  kept, tasks = list(columns_of_labels(rows)), source.told(rows.tasks)
-  made = label_sql.label_and_time_columns(tasks, (None, None), '0')
-  unwanted = [n for i, _ in enumerate(tasks) if (n := f't_{i}') not in kept]
-  small = ', '.join(
-    f'CAST({name} AS TINYINT) AS {name}' for name in kept if name[0] == 'y'
-  )
-  query = (
-    f'SELECT {", ".join((*columns, *made))} FROM {rows.view} r JOIN {places}'
-  )
-  chosen = f' EXCLUDE ({", ".join(unwanted)})' if unwanted else ''
-  chosen += f' REPLACE ({small})' if small else ''
-  where = rows.table.place
-  with sql.name_errors(where, 'keys of another type than in the data so far'):
-    connection.execute(
-      f'COPY (SELECT *{chosen} FROM ({query}) ORDER BY row_id)'
-      f' TO {sql.literal(str(path))} ({_FORMAT})'
-    )
-
-
-def _typed(value: str, key: str, kinds: Mapping[str, str] | None) -> str:
-  if not kinds:
-    return value
-  if kinds[key] == 'VARCHAR':
-    return sql.value_text(value)  # 118 for 118.0
-  return f'CAST({value} AS {kinds[key]})'
-
-
-def has_session(rows: source.SourceTable) -> bool:
-  """Whether past rows have the log's own session ids."""
-  return rows.has_session and not rows.open_events
-
-
-def columns_of_labels(rows: source.SourceTable) -> Iterator[str]:
-  """Names of the columns of labels in a file of past rows."""
-  for i, task in enumerate(source.told(rows.tasks)):
-    yield f'y_{i}'
-    if task.timed:
-      yield f't_{i}'
-
-
-def write_users(
-  connection: sql.Connection, query: str, folder: pathlib.Path
-) -> None:
-  """Writes `name` and `number` of the users of a query."""
-  path = sql.literal(str(folder / USERS))
-  connection.execute(f'COPY ({query} ORDER BY number) TO {path} ({_FORMAT})')
-
-
-def write_events(
-  connection: sql.Connection,
-  events: str,
-  folder: pathlib.Path,
-  first_row: int = 0,
-) -> None:
-  """Writes a table of open events."""
-  path = sql.literal(str(folder / EVENTS))
-  connection.execute(
-    f'COPY (SELECT * REPLACE (row_id + {first_row} AS row_id) FROM {events}'
-    ' ORDER BY row_id)'
-    f' TO {path} ({_FORMAT})'
-  )
-
-
 @dataclasses.dataclass(frozen=True)
 class Past:
   """The rows before the new ones.
 
   Attributes:
+    connection: has its tables.
     rows: view of all past rows, keys in the types of the new rows, `row_id`
       below 0.
     first_row: `row_id` of the first new row in prepared data.
@@ -212,15 +78,63 @@ class Past:
     last: ms after which no row is, and no label becomes known.
     users: view of numbered users; empty if users are numbers.
     kinds: DuckDB types of its columns.
+    boundaries: starts of validation and test of the extended data, ms; known
+      from `seam` on.
   """
 
+  connection: sql.Connection
   rows: str
   first_row: int
   next_session: int
   last_row: int
   last: int
   users: str
-  kinds: dict[str, str]
+  kinds: Mapping[str, str]
+  boundaries: sessionize.Boundaries = ()
+
+  def seen(self, rows: source.SourceTable, tastes: Sequence[str]) -> str:
+    """Makes a view of the past rows that are in a split, for as-of features.
+
+    Its columns are those of `as_of_features._with_keys`. A row has the label
+    that is known at the end of its split.
+    """
+    end = self._split_end()
+    columns = ['row_id', 'number AS session_id', 'timestamp']
+    columns += [sql.quote(key) for key in rows.key_columns]
+    columns += map(sql.quote, map(asof_rates.value_column, tastes))
+    values: dict[str, str] = {}
+    for i, task in enumerate(rows.rated_tasks):
+      label, time = f'y_{i}', 'NULL::BIGINT'
+      if task.timed:
+        # An event after the split's end does not count.
+        label = f'CASE WHEN t_{i} >= {end} THEN 0 ELSE y_{i} END'
+        time = f't_{i}'
+      elif task.known_after_ms is not None:
+        time = f'timestamp + {task.known_after_ms}'
+      if task.only_after and task.after in values:
+        label = f'CASE WHEN {values[task.after]} = 1 THEN {label} END'
+      values[task.name] = label
+      columns += [f'CAST({label} AS BIGINT) AS y_{i}', f'{time} AS t_{i}']
+    return sql.create_view(
+      self.connection,
+      f'SELECT {", ".join(columns)} FROM {self.rows} WHERE timestamp < {end}',
+    )
+
+  def shown(self, rows: source.SourceTable) -> str:
+    """Makes a table of the items that users of new rows were shown."""
+    user = sql.null_if_empty('"user"')
+    return sql.create_table(
+      self.connection,
+      'SELECT number AS session_id, "user", timestamp,'
+      f' item AS {sql.quote(rows.item_column)} FROM {self.rows} SEMI JOIN ('
+      f' SELECT DISTINCT {user} AS "user" FROM {rows.view}) USING ("user")'
+      f' WHERE timestamp < {self._split_end()} AND item IS NOT NULL',
+    )
+
+  def _split_end(self) -> str:
+    """SQL of the end, ms, of the split that a past row's session starts in."""
+    split = sessionize.split_sql('start', self.boundaries)
+    return sessionize.split_end_sql(split, self.boundaries)
 
 
 def next_row(
@@ -229,7 +143,7 @@ def next_row(
   """The `row_id` of the first new row: none that is taken.
 
   Args:
-    raw_rows: that it was made of, as far as its readers count them.
+    raw_rows: number of raw rows that the data was made of.
   """
   with (
     sql.name_errors(data_dir / FOLDER, 'not readable'),
@@ -243,7 +157,7 @@ def register_events(
   connection: sql.Connection, data_dir: pathlib.Path, first_row: int
 ) -> None:
   """Makes `pairs.PAST`, for readers of events; nothing for other logs."""
-  path = data_dir / FOLDER / EVENTS
+  path = data_dir / FOLDER / _EVENTS
   if path.is_file():
     with (
       sql.name_errors(path, 'not readable'),
@@ -267,7 +181,7 @@ def open_past(
 
   Args:
     rows: the new rows, for the types of keys.
-    first_row: number of raw rows that DATA was made of.
+    first_row: of `next_row`.
     tastes: names of the fields that `tastes` is made by.
 
   Raises:
@@ -291,21 +205,114 @@ def open_past(
     view = sql.create_view(
       connection, f'SELECT * REPLACE ({", ".join(replaced)}) FROM {scan}'
     )
-    times = ['timestamp']
+    latest = ['max(timestamp)']
     for i, task in enumerate(source.told(rows.tasks)):
       if task.timed:
-        times.append(f't_{i}')
+        latest.append(f'max(t_{i})')
     delay = max((task.known_after_ms or 0 for task in rows.tasks), default=0)
-    latest = ', '.join(f'max({name})' for name in times)
     number, last_row, last = sql.fetch_row(
       connection,
-      f'SELECT max(number), max(timestamp), greatest({latest},'
+      f'SELECT max(number), max(timestamp), greatest({", ".join(latest)},'
       f' max(timestamp) + {delay}) FROM {view}',
     )
     users = ''
-    path = data_dir / FOLDER / USERS
+    path = data_dir / FOLDER / _USERS
     if path.is_file():
       found = stack.enter_context(sql.scan_file(path, 'parquet'))
       with sql.name_errors(path, 'not readable'):
         users = sql.create_view(connection, f'FROM {found}')
-    yield Past(view, first_row, number + 1, last_row, last, users, known)
+    yield Past(
+      connection, view, first_row, number + 1, last_row, last, users, known
+    )
+
+
+def write(
+  connection: sql.Connection,
+  rows: source.SourceTable,
+  placed: str,
+  users: str,
+  directory: pathlib.Path,
+  tastes: Sequence[str],
+  past: Past | None = None,
+) -> None:
+  """Writes DIRECTORY/past of a log, or adds that of its new rows.
+
+  Args:
+    placed: table of `row_id`, `number` and `start` of every row.
+    users: table of numbered users; empty if there is none.
+    directory: of prepared data; the files of the past are linked there.
+    tastes: names of the fields that `tastes` is made by.
+    past: the rows before these.
+
+  Raises:
+    types.InputError: a key of another type than in the past.
+  """
+  folder, first_row = directory / FOLDER, past.first_row if past else 0
+  folder.mkdir(exist_ok=True)
+  query = _rows_sql(rows, placed, tastes, past)
+  where = rows.table.place
+  with sql.name_errors(where, 'keys of another type than in the data so far'):
+    _copy(
+      connection,
+      f'{query} ORDER BY row_id',
+      folder / rows_file(len(files(directory))),
+    )
+  if users:
+    query = f'SELECT name, number FROM {users}'
+    if past:
+      query = f'FROM {past.users} UNION {query}'
+    _copy(connection, f'{query} ORDER BY number', folder / _USERS)
+  if rows.open_events:
+    _copy(
+      connection,
+      f'SELECT * REPLACE (row_id + {first_row} AS row_id)'
+      f' FROM {rows.open_events} ORDER BY row_id',
+      folder / _EVENTS,
+    )
+
+
+def _copy(connection: sql.Connection, query: str, path: pathlib.Path) -> None:
+  connection.execute(f'COPY ({query}) TO {sql.literal(str(path))} ({_FORMAT})')
+
+
+def _rows_sql(
+  rows: source.SourceTable,
+  placed: str,
+  tastes: Sequence[str],
+  past: Past | None,
+) -> str:
+  """SQL of the columns of a file of past rows."""
+  first_row = past.first_row if past else 0
+  columns = [f'r.row_id + {first_row} AS row_id', 'p.number', 'p.start']
+  columns.append('r.timestamp')
+  keys = {'session': 'r.session'} if has_session(rows) else {}
+  if rows.has_user:
+    keys['user'] = sql.null_if_empty('r."user"')
+  if rows.item_column:
+    item = f'r.{sql.quote(rows.item_column)}'
+    if rows.item_column in rows.numbers:
+      item = f'CAST({item} AS VARCHAR)'
+    keys['item'] = sql.null_if_empty(item)
+  for key, value in keys.items():
+    kind = past.kinds[key] if past else ''
+    if kind == 'VARCHAR':
+      value = sql.value_text(value)  # 118 for 118.0
+    elif kind:
+      value = f'CAST({value} AS {kind})'
+    columns.append(f'{value} AS {sql.quote(key)}')
+  columns += asof_tastes.value_columns(rows, tastes)
+  tasks = source.told(rows.tasks)
+  columns += label_sql.label_and_time_columns(tasks, (None, None), '0')
+  small = [f'CAST(y_{i} AS TINYINT) AS y_{i}' for i in range(len(tasks))]
+  unwanted = [f't_{i}' for i, task in enumerate(tasks) if not task.timed]
+  chosen = f' EXCLUDE ({", ".join(unwanted)})' if unwanted else ''
+  chosen += f' REPLACE ({", ".join(small)})' if small else ''
+  return (
+    f'SELECT *{chosen} FROM (SELECT {", ".join(columns)} FROM {rows.view} r'
+    f' JOIN {placed} p ON r.row_id = p.row_id)'
+  )
+
+
+def has_session(rows: source.SourceTable) -> bool:
+  """Whether past rows have the log's own session ids."""
+  return rows.has_session and not rows.open_events

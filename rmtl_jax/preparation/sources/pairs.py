@@ -64,10 +64,7 @@ def make_pairs(
   events: str,
   kinds: EventKinds,
   idle_ms: int,
-  *,
-  has_session: bool,
-  has_user: bool = True,
-  has_split: bool = False,
+  has: sessions.Keys,
   identity: tuple[str, ...],
   window: time_window.Window = time_window.EVERYTHING,
 ) -> Pairs:
@@ -77,9 +74,7 @@ def make_pairs(
     events: view with `row_id`, `session`, `user`, `timestamp`, `visitor` (the
       user again), `item` and `event` (a code of `kinds`).
     idle_ms: longest gap within a session, ms.
-    has_session: whether `session` is ever given.
-    has_user: whether `user` is ever given.
-    has_split: whether the view has `split`, which no session spans.
+    has: the keys of sessions that the view has.
     identity: columns in which exact duplicates are equal.
     window: events outside of it are left out.
   """
@@ -88,11 +83,9 @@ def make_pairs(
     connection,
     events,
     idle_ms,
-    has_session=has_session,
-    has_user=has_user,
-    has_split=has_split,
+    has,
     identity=identity,
-    carry=('visitor', 'item', 'event', *(['session'] if has_session else [])),
+    carry=('visitor', 'item', 'event', *(['session'] if has.session else [])),
     drop=False,  # they change no first time
   )
   labels = {sql.quote(f't_{t}'): codes for t, codes in kinds.labels.items()}

@@ -93,11 +93,9 @@ def to_impressions(
     known,
     kinds,
     idle_ms,
-    has_session=rows.has_session,
-    has_user=rows.has_user,
-    has_split=rows.has_split,
-    identity=(raw.ROW_HASH,),
-    window=window,
+    rows.session_keys,
+    (raw.ROW_HASH,),
+    window,
   )
   dropped = {
     'exact duplicate event': found.duplicates,

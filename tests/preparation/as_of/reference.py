@@ -62,7 +62,7 @@ def features(
       ],
     )
     numbered = sessionize.number_sessions(
-      connection, 'log', IDLE_MS, has_session=True
+      connection, 'log', IDLE_MS, sessionize.Keys(session=True)
     )
     table = source.SourceTable(
       view='log',

@@ -89,11 +89,12 @@ def settings(tmp_path, name, days, lines, schema, **options):
   raw_dir = tmp_path / f'raw-{name}'
   for day in days:
     raw_files.write(raw_dir / f'day{day}.csv', [HEADER, *lines[day]])
-  raw_files.write_schema(tmp_path / 'schema.json', schema)
+  if 'extend' not in options:
+    path = raw_files.write_schema(tmp_path / 'schema.json', schema)
+    options['schema'] = str(path)
   return prepare_settings.PrepareConfig(
     raw_dir=str(raw_dir),
     data_dir=str(tmp_path / name),
-    schema=str(tmp_path / 'schema.json'),
     **options,
   )
 

@@ -54,10 +54,11 @@ def write_log(tmp_path, seed, days=6, users=25, items=9):
 def settings(tmp_path, name, source, first, last, **options):
   if first:
     options['since'] = time_window.shown(START + first * DAY)
-  if source == 'table':
+  if 'extend' not in options:
+    options['source'] = source
+  if 'extend' not in options and source == 'table':
     options['schema'] = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
   return prepare_settings.PrepareConfig(
-    source=source,
     raw_dir=str(tmp_path / 'raw'),
     data_dir=str(tmp_path / name),
     until=time_window.shown(START + last * DAY),

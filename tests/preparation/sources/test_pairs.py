@@ -4,6 +4,7 @@ import duckdb
 import pytest
 from hypothesis import strategies as st
 
+from rmtl_jax.preparation import sessionize
 from rmtl_jax.preparation.sources import pairs
 from tests import tiers
 
@@ -71,8 +72,8 @@ def pairs_are_those_of_a_plain_loop(events):
       'log',
       SHOP,
       IDLE,
-      has_session=False,
-      identity=(),
+      sessionize.Keys(),
+      (),
     )
     rows = connection.execute(
       'SELECT row_id, "user", item, timestamp, t_click, t_conversion'

@@ -102,11 +102,13 @@ def of_all_rows(scorer, raw):
       connection,
       past_log.source_table(schema),
       places,
-      tuple(g for g in scorer.needs.groups if g != history.GROUP),
-      row_past.idle_ms(scorer.manifest),
-      rates.recorded(scorer.manifest, schema.tasks),
+      asof.Plan(
+        tuple(g for g in scorer.needs.groups if g != history.GROUP),
+        row_past.idle_ms(scorer.manifest),
+        tastes=tuple(schema.tastes),
+        train=rates.recorded(scorer.manifest, schema.tasks),
+      ),
       labelled='r.labelled',
-      tastes=tuple(schema.tastes),
     )
     found = connection.sql(
       f'SELECT l.row_id, a.* EXCLUDE (row_id), p.row_id IS NOT NULL AS kept'

@@ -94,11 +94,13 @@ def of_all_rows(scorer, raw):
       connection,
       past_log.source_table(schema),
       places,
-      tuple(g for g in scorer.needs.groups if g != history.GROUP),
-      idle,
-      rates.recorded(scorer.manifest, schema.tasks),
+      asof.Plan(
+        tuple(g for g in scorer.needs.groups if g != history.GROUP),
+        idle,
+        tastes=tuple(schema.tastes),
+        train=rates.recorded(scorer.manifest, schema.tasks),
+      ),
       labelled='r.labelled',
-      tastes=tuple(schema.tastes),
     )
     found = connection.sql(
       f'SELECT p.row_id, a.* EXCLUDE (row_id) FROM {places.table} p'

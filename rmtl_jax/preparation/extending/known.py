@@ -1,8 +1,9 @@
-"""Encodes new rows as prepared data has encoded its own."""
+"""Encodes new rows as the data that they extend has encoded its own."""
 
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 from rmtl_jax import types
@@ -13,29 +14,12 @@ from rmtl_jax.preparation import (
   sessionize,
   source,
   sql,
+  users,
   vocabulary,
 )
-from rmtl_jax.preparation import users as users_lib
 from rmtl_jax.preparation.as_of import history
-from rmtl_jax.preparation.extending import settings, vocabularies
-
-
-def fields_of(
-  rows: source.SourceTable, base: settings.Base
-) -> tuple[source.SourceField, ...]:
-  """The reader's fields that the data has, in its order.
-
-  Raises:
-    types.InputError: the new log lacks a field.
-  """
-  by_name = {field.name: field for field in rows.fields}
-  for field in base.manifest.fields:
-    if field.name not in by_name:
-      raise types.InputError(
-        f'{rows.table.place}: has no field {field.name!r}, which'
-        f' {base.directory} has'
-      )
-  return tuple(by_name[field.name] for field in base.manifest.fields)
+from rmtl_jax.preparation.extending import base as base_lib
+from rmtl_jax.preparation.extending import past as past_lib
 
 
 class Known(fit.Fit):
@@ -46,22 +30,28 @@ class Known(fit.Fit):
   """
 
   def __init__(
-    self, new: settings.Extension, places: sessionize.RowPlaces, shown: str
+    self,
+    connection: sql.Connection,
+    rows: source.SourceTable,
+    places: sessionize.RowPlaces,
+    base: base_lib.Base,
+    past: past_lib.Past,
   ):
     """Reads nothing yet.
 
     Args:
-      new: rows with as-of features; fields are those of the data.
+      rows: new rows with as-of features; fields are those of the data.
       places: of the rows in test.
-      shown: table of what users were shown before; empty without histories.
     """
-    super().__init__(new.connection, new.rows, places, new.base.config)
-    self._new, self._shown = new, shown
-    self._known = {field.name: field for field in new.base.manifest.fields}
-    self.grown: dict[str, vocabularies.Grown] = {}
+    super().__init__(connection, rows, places, base.config)
+    self._base, self._past, self._shown = base, past, ''
+    self._known = {field.name: field for field in base.manifest.fields}
+    if any(map(history.is_history, rows.fields)):
+      self._shown = past.shown(rows)
+    self.grown: dict[str, vocabulary.Grown] = {}
 
   def placed(self, table: str) -> str:
-    """Makes a table of the rows, because every field reads them again."""
+    """As `fit.Fit.placed`, but a table: every field reads the rows again."""
     return sql.create_table(self.connection, f'FROM {super().placed(table)}')
 
   def edges(
@@ -81,10 +71,10 @@ class Known(fit.Fit):
   def _grow(
     self, field: source.SourceField, counts: str
   ) -> vocabulary.Vocabulary:
-    grown = vocabularies.grow(
+    grown = vocabulary.grow(
       self.connection,
-      self._new.base.directory / 'vocabulary' / f'{field.name}.parquet',
-      self._known[field.name],
+      self._base.directory / 'vocabulary' / f'{field.name}.parquet',
+      self._known[field.name].size,
       counts,
       self.options.min_count,
     )
@@ -95,31 +85,25 @@ class Known(fit.Fit):
     """SQL of the values of a field and how many rows have them."""
     column = sql.quote(field.source_column)
     counts = f'SELECT {column} AS key, 1 AS one FROM {featured}'
-    if self._shown and field.name == self._new.base.manifest.item_field:
+    if self._shown and field.name == self._base.manifest.item_field:
       # Items of the past are looked up, for histories, and add nothing.
       counts += f' UNION ALL SELECT {column}, 0 FROM {self._shown}'
-    counts += self._past_counts(field, featured)
-    return f'SELECT key, sum(one)::BIGINT AS count FROM ({counts}) GROUP BY key'
-
-  def _past_counts(self, field: source.SourceField, featured: str) -> str:
-    """SQL that adds past rows of new rows' values, where they are known.
-
-    A user or an item that comes once a day is not rare.
-    """
-    new = self._new
-    manifest, past = new.base.manifest, new.past.rows
-    keys = {manifest.item_field: 'item', manifest.user_field: 'user'}
-    key, column = keys.get(field.name), field.encoded_column
-    if key not in new.past.kinds or (
-      sql.column_types(new.connection, past)[key]
-      != sql.column_types(new.connection, featured)[column]
-    ):
-      return ''
-    return (
-      f' UNION ALL SELECT key, 1 FROM (SELECT {sql.quote(key)} AS key'
-      f' FROM {past}) SEMI JOIN (SELECT {sql.quote(column)} AS key'
-      f' FROM {featured}) USING (key)'
+    # A user or an item that comes once a day is not rare: its past rows count.
+    manifest, past = self._base.manifest, self._past.rows
+    key = {manifest.item_field: 'item', manifest.user_field: 'user'}.get(
+      field.name
     )
+    if key in self._past.kinds:
+      column = sql.quote(field.encoded_column)
+      if sql.column_types(self.connection, past)[key] == sql.column_types(
+        self.connection, featured
+      ).get(field.encoded_column):
+        counts += (
+          f' UNION ALL SELECT key, 1 FROM (SELECT {sql.quote(key)} AS key'
+          f' FROM {past}) SEMI JOIN (SELECT {column} AS key'
+          f' FROM {featured}) USING (key)'
+        )
+    return f'SELECT key, sum(one)::BIGINT AS count FROM ({counts}) GROUP BY key'
 
   def own_lists(
     self, featured: str, field: source.SourceField
@@ -155,9 +139,9 @@ class Known(fit.Fit):
   def histories(
     self, field: source.SourceField, owner: vocabulary.Vocabulary
   ) -> str:
-    """Makes a table of histories, which begin in the data."""
+    """Makes a table of histories, which begin in the past."""
     item = field.owner_column
-    seen = self.placed(self.places.past or self.places.table)
+    seen = self.placed(self.places.seen)
     view = sql.create_view(
       self.connection,
       f'SELECT session_id, "user", timestamp, {sql.quote(item)} FROM {seen}'
@@ -167,13 +151,12 @@ class Known(fit.Fit):
       self.connection, view, item, owner.table, field.width, seen
     )
 
-  def users(self, featured: str) -> users_lib.UserNumbers:
+  def users(self, featured: str) -> users.UserNumbers:
     """Numbers of users: those that the data has given, and further ones."""
-    connection, new = self.connection, self._new
-    known = new.past.users
-    if not new.rows.has_user:
-      return users_lib.NO_USERS
-    named = users_lib.names(connection, featured)
+    connection, known = self.connection, self._past.users
+    if not self.rows.has_user:
+      return users.NO_USERS
+    named = users.names(connection, featured)
     if known:
       # New ones count on from the largest number, in the order of their names.
       last = f'(SELECT max(number) FROM {known})'
@@ -184,7 +167,7 @@ class Known(fit.Fit):
         f' {last} + {count}) AS BIGINT) AS number'
         f' FROM {named} u LEFT JOIN {known} k USING (name)',
       )
-      return users_lib.by_table(numbered, are_names=True)
+      return users.by_table(numbered, are_names=True)
     numbered = sql.create_view(
       connection, f'SELECT *, TRY_CAST(name AS BIGINT) AS number FROM {named}'
     )
@@ -195,10 +178,10 @@ class Known(fit.Fit):
     ).fetchall()
     if wrong:
       raise types.InputError(
-        f'{new.rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
-        f' whole number, as all users of {new.base.directory} are'
+        f'{self.rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
+        f' whole number, as all users of {self._base.directory} are'
       )
-    return users_lib.by_table(numbered, are_names=False)
+    return users.by_table(numbered, are_names=False)
 
   def fields(
     self,
@@ -212,7 +195,29 @@ class Known(fit.Fit):
     found = []
     for field in self._known.values():
       grown = self.grown.get(field.vocabulary_owner or field.name)
-      if grown:
-        field = dataclasses.replace(field, size=grown.values.size)
-      found.append(field)
+      size = grown.values.size if grown else field.size
+      found.append(dataclasses.replace(field, size=size))
     return tuple(found)
+
+  def write_vocabularies(self, directory: pathlib.Path) -> None:
+    """Writes DIRECTORY/vocabulary, with counts of rows that joined train."""
+    (directory / 'vocabulary').mkdir()
+    base = self._base
+    joined = [
+      base.directory / name for name in base.manifest.splits['validation'].files
+    ]
+    with (
+      sql.name_errors(joined[0], 'not readable'),
+      sql.scan_files(joined, 'parquet') as scan,
+    ):
+      for name, grown in self.grown.items():
+        field = self._known[name]
+        column = sql.quote(field.column)
+        ids = f'SELECT {column} AS id FROM {scan}'
+        if field.kind == 'multi_valued':
+          # A list without values has row 0 alone, which stands for no value.
+          ids = (
+            f'SELECT unnest({column}) AS id FROM {scan} WHERE {column} <> [0]'
+          )
+        path = directory / 'vocabulary' / f'{name}.parquet'
+        grown.write(self.connection, path, ids)
