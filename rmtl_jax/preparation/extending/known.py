@@ -90,9 +90,8 @@ class Known(fit.Fit):
       counts += f' UNION ALL SELECT {column}, 0 FROM {self._shown}'
     # A user or an item that comes once a day is not rare: its past rows count.
     manifest, past = self._base.manifest, self._past.rows
-    key = {manifest.item_field: 'item', manifest.user_field: 'user'}.get(
-      field.name
-    )
+    keys = {manifest.item_field: 'item', manifest.user_field: 'user'}
+    key = keys.get(field.name, '')
     if key in self._past.kinds:
       column = sql.quote(field.encoded_column)
       if sql.column_types(self.connection, past)[key] == sql.column_types(
