@@ -13,9 +13,9 @@ def define(flag: common.Definer) -> None:
   flag.list(
     'groups',
     None,
-    'Fields that are permuted together, separated by commas: NAME:FIELD+FIELD,'
-    ' or the name of a group of as-of features. If not given these groups,'
-    ' where they have two fields or more; --groups= measures fields alone.',
+    'Fields and groups of as-of features that are permuted together,'
+    ' FIELD+FIELD each, separated by commas. If not given the groups of as-of'
+    ' features that have two fields or more; --groups= measures fields alone.',
   )
   flag.integer(
     'repeats', 5, 'Permutations of each field and group.', lower_bound=1
@@ -34,18 +34,11 @@ def define(flag: common.Definer) -> None:
     ['train', 'validation', 'test'],
     'The rows to measure on.',
   )
-  flag.string(
-    'data_dir',
-    '',
-    'Prepared data with the fields of the run; what it was trained on if not'
-    ' given.',
-  )
-  common.define_stage(flag)
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  path = common.start_on(values, 'data_dir')
+  path = common.start_on(values)
   from rmtl_jax.library import field_importance
   from rmtl_jax.report import importance_text, pages
   from rmtl_jax.runtime import progress
@@ -55,9 +48,6 @@ def execute(values: flags.FlagValues) -> int:
     values.groups,
     values.split,
     values.repeats,
-    values.stage or '',
-    values.calibrated,
-    values.data_dir,
     values.rows,
     values.seed,
     progress.Progress(),

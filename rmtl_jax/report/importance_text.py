@@ -70,7 +70,4 @@ def _sentences(record: Record) -> list[str]:
       f'Brackets: {100 * record["confidence"]:g} % intervals by the bootstrap'
       ' over sessions and permutations.'
     )
-  unread = [part['name'] for part in record['parts'] if not part['read']]
-  if unread:
-    lines.append(f'Not read by the model: {", ".join(unread)}.')
   return lines

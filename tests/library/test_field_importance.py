@@ -1,13 +1,19 @@
 """Permutation importance of made-up predictors, whose importance is known."""
 
+import json
+
 import numpy as np
 import pytest
 
+import rmtl_jax
+from rmtl_jax import cli, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import labelled
 from rmtl_jax.library import field_importance
 from rmtl_jax.results import list_starts
+from tests.serving import table_run
 
 SPEC = types.FeatureSpec(
   categorical=(40, 2),
@@ -18,6 +24,24 @@ SPEC = types.FeatureSpec(
   numeric_names=('price', 'age'),
 )
 CONFIG = config_lib.EvaluationConfig(bootstrap=200)
+# Two members, of which one does not see users; both ignore the discount.
+ENSEMBLE = config_values.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'ensemble': 2,
+    'variants': 'network.ignore=user+discount;network.ignore=discount',
+    'pretrain': {'max_epochs': 1},
+    'evaluation': {'bootstrap': 50},
+  },
+  table_run.CONFIG,
+)
+
+
+def _predict(inputs):
+  """0.9 where the deciding field says 1, else 0.1."""
+  user, flag = np.asarray(inputs.categorical).T
+  says = np.stack([flag, user % 2], axis=1)
+  return np.where(says, 0.9, 0.1).astype(np.float32)
 
 
 def _rows(sessions: int = 400, length: int = 4) -> field_importance.Rows:
@@ -37,26 +61,24 @@ def _rows(sessions: int = 400, length: int = 4) -> field_importance.Rows:
   )
   labels = np.stack([flag, user % 2], axis=1).astype(np.float32)
   return field_importance.Rows(
-    inputs, labelled.Labelled(labels, session, ('click', 'order'))
+    inputs,
+    labelled.Labelled(labels, session, ('click', 'order')),
+    _predict(inputs),
   )
 
 
-def _predict(inputs):
-  """0.9 where the deciding field says 1, else 0.1."""
-  user, flag = np.asarray(inputs.categorical).T
-  says = np.stack([flag, user % 2], axis=1)
-  return np.where(says, 0.9, 0.1).astype(np.float32)
-
-
-def _measured(rows, predict=_predict, repeats=5, seed=0, config=CONFIG):
-  columns = list_starts.columns(SPEC)
-  return field_importance.Importance(
-    predict, rows, columns, config, repeats, seed
+def _measured(rows, *fields):
+  """What `measure` finds, and the inputs that were predicted for."""
+  columns, seen = list_starts.columns(SPEC), []
+  found = field_importance.measure(
+    lambda inputs: seen.append(inputs) or _predict(inputs),
+    rows,
+    [columns[name] for name in fields],
+    CONFIG,
+    5,
+    0,
   )
-
-
-def _part(*names):
-  return field_importance.Part('+'.join(names), names)
+  return found, seen
 
 
 @pytest.fixture(scope='module')
@@ -65,11 +87,11 @@ def rows():
 
 
 def test_a_field_that_alone_decides_loses_all(rows):
-  measured = _measured(rows)
-  assert measured.base['click']['auc'] == 1.0
-  assert measured.base['click']['logloss'] == pytest.approx(-np.log(0.9))
-  found = measured.measure(_part('flag'))
-  assert found['between'] == 'rows'
+  base = field_importance.base_metrics(rows)
+  assert base['click']['auc'] == 1.0
+  assert base['click']['logloss'] == pytest.approx(-np.log(0.9))
+  found, seen = _measured(rows, 'flag')
+  assert found['between'] == 'rows' and len(seen) == 5
   click, order = found['tasks']['click'], found['tasks']['order']
   # A random half is right: AUC 1/2, logloss the mean of log 0.9 and log 0.1.
   assert click['auc'] == pytest.approx(0.5, abs=0.02)
@@ -79,49 +101,39 @@ def test_a_field_that_alone_decides_loses_all(rows):
   assert click['logloss'] == pytest.approx(expected, rel=0.05)
   low, high = click['logloss_interval']
   assert low < expected < high
-  assert len(click['auc_repeats']) == 5
-  assert np.mean(click['auc_repeats']) == pytest.approx(click['auc'])
   assert (order['auc'], order['auc_interval']) == (0.0, [0.0, 0.0])
 
 
 def test_a_field_of_the_session_is_exchanged_between_sessions(rows):
-  seen = []
-  measured = _measured(
-    rows, lambda inputs: seen.append(inputs) or _predict(inputs)
-  )
-  found = measured.measure(_part('user'))
+  found, seen = _measured(rows, 'user')
   assert found['between'] == 'sessions'
   assert found['tasks']['order']['auc'] == pytest.approx(0.5, abs=0.05)
   assert found['tasks']['click']['auc'] == 0.0
-  for inputs in seen[1:]:
+  for inputs in seen:
     user = inputs.categorical[:, 0].reshape(-1, 4)
     assert (user == user[:, :1]).all()  # still one per session
     before = rows.inputs.categorical[::4, 0]
     assert (user[:, 0] != before).any()
     np.testing.assert_array_equal(np.sort(user[:, 0]), np.sort(before))
   # Few sessions tell little: the interval is wider than of as many rows.
+  other, _ = _measured(rows, 'flag')
   widths = [
-    np.ptp(measured.measure(_part(name))['tasks'][task]['auc_interval'])
-    for name, task in (('user', 'order'), ('flag', 'click'))
+    np.ptp(of['tasks'][task]['auc_interval'])
+    for of, task in ((found, 'order'), (other, 'click'))
   ]
   assert widths[0] > 1.5 * widths[1]
 
 
 @pytest.mark.parametrize('name', ['one', 'tags', 'price', 'age'])
 def test_a_field_that_nothing_reads_loses_exactly_nothing(rows, name):
-  seen = []
-  measured = _measured(
-    rows, lambda inputs: seen.append(inputs) or _predict(inputs)
-  )
-  found = measured.measure(_part(name))
+  found, seen = _measured(rows, name)
   assert found['between'] == ('sessions' if name == 'age' else 'rows')
   for of in found['tasks'].values():
     assert of['auc'] == of['logloss'] == 0.0
     assert of['auc_interval'] == of['logloss_interval'] == [0.0, 0.0]
   kind, where = list_starts.columns(SPEC)[name]
-  inputs = seen[1]
   for other in ('categorical', 'multi_valued', 'numeric'):
-    changed = (getattr(inputs, other) != getattr(rows.inputs, other)).any(0)
+    changed = (getattr(seen[0], other) != getattr(rows.inputs, other)).any(0)
     expected = np.zeros(len(changed), bool)
     if other == kind:
       expected[where] = True
@@ -129,19 +141,76 @@ def test_a_field_that_nothing_reads_loses_exactly_nothing(rows, name):
 
 
 def test_fields_of_a_group_keep_each_others_company(rows):
-  seen = []
-  measured = _measured(
-    rows, lambda inputs: seen.append(inputs) or _predict(inputs)
-  )
-  found = measured.measure(_part('user', 'price'))
+  found, seen = _measured(rows, 'user', 'price')
   assert found['between'] == 'rows'  # price varies within sessions
   pairs = [
     set(
       zip(x.categorical[:, 0].tolist(), x.numeric[:, 0].tolist(), strict=True)
     )
-    for x in (rows.inputs, seen[1])
+    for x in (rows.inputs, seen[0])
   ]
   assert pairs[0] == pairs[1]
-  assert (seen[1].numeric != rows.inputs.numeric)[:, 0].any()
-  both = measured.measure(_part('user', 'age'))
-  assert both['between'] == 'sessions'
+  assert (seen[0].numeric != rows.inputs.numeric)[:, 0].any()
+  assert _measured(rows, 'user', 'age')[0]['between'] == 'sessions'
+
+
+@pytest.mark.slow
+def test_from_a_run_to_a_table(tmp_path, capsys):
+  path = table_run.train(tmp_path, ('pretrain',), ENSEMBLE)
+  argv = [
+    'importance',
+    f'--workdir={path}',
+    '--groups=user+age',
+    '--repeats=2',
+    '--split=test',
+    '--nocompilation_cache',
+  ]
+  assert cli.main(['rmtl', *argv]) == 0
+  assert 'user+age (2 fields)' in capsys.readouterr().out
+  record = json.loads((path / 'importance.json').read_text())
+  fields = [f.name for f in manifest_file.read_copy(path).fields]
+  by_name = {part['name']: part for part in record['parts']}
+  assert list(by_name) == [*fields, 'user+age']
+  # The rows as they are get the metrics of the run, calibrated.
+  assert record['calibrated'] and record['stage'] == 'pretrain'
+  metrics = json.loads((path / 'metrics.json').read_text())
+  evaluated = metrics['calibrated']['pretrain']
+  for task, base in record['base'].items():
+    for name, value in base.items():
+      assert value == pytest.approx(evaluated[task][name], abs=1e-6)
+    gone = by_name['discount']['tasks'][task]  # which no member reads
+    assert gone['auc'] == gone['logloss'] == 0.0
+  losses = [part['tasks']['click']['auc'] for part in record['parts']]
+  assert any(losses)
+  # Fewer rows are whole sessions of four rows; a seed decides which.
+  few = [
+    rmtl_jax.importance(path, [], rows=11, repeats=1, seed=s) for s in (1, 1)
+  ]
+  assert (few[0]['rows'], few[0]['sessions']) == (8, 2)
+  assert few[0] == few[1]
+  assert [part['name'] for part in few[0]['parts']] == fields
+
+
+def test_groups_are_named_or_those_of_as_of_features():
+  spec = types.FeatureSpec(
+    (9, 9, 9),
+    (),
+    1,
+    1,
+    names=('user', 'clicks', 'since'),
+    numeric_names=('price',),
+    groups=(('feedback', ('clicks', 'since')), ('gap', ())),
+  )
+  feedback = {'feedback': ['clicks', 'since']}
+  assert field_importance.find_groups(None, spec) == feedback
+  assert field_importance.find_groups([], spec) == {}
+  assert field_importance.find_groups(['price+user', 'feedback'], spec) == {
+    'price+user': ['user', 'price'],
+    **feedback,
+  }
+  for text, part in (
+    ('usr', "groups: 'usr' is neither a field of the data nor"),
+    ('gap', "groups: 'gap' has no field in the data"),
+  ):
+    with pytest.raises(types.InputError, match=part):
+      field_importance.find_groups([text], spec)
