@@ -14,7 +14,7 @@ from rmtl_jax.data import manifest as manifest_lib
 SMALL = manifest_lib.Field('country', 'categorical', 40)
 USER = manifest_lib.Field('user', 'categorical', 5000)
 BINS = manifest_lib.Field(
-  'asof_gap', 'categorical', 300, details={'transform': 'bins'}
+  'asof_gap', 'categorical', 300, details={'transform': 'bins', 'as_of': 'gap'}
 )
 ITEM = manifest_lib.Field('item', 'categorical', 900)
 HISTORY = manifest_lib.Field('seen', 'multi_valued', 900, 20, {}, 'item')
@@ -51,6 +51,11 @@ def test_members_are_without_ids_with_ids_and_trees():
   assert backbones == ['ple', 'ple', 'lightgbm']
   rates = [one.pretrain.learning_rate for one in (first, second)]
   assert rates == [1e-3, 3e-4]
+
+
+def test_trees_read_ids_where_there_are_no_features_of_the_past():
+  third = list(variants.of_members(config(50_000, (SMALL, USER))))[2]
+  assert third.backbone == 'lightgbm' and not third.network.ignore
 
 
 def test_without_ids_networks_have_two_seeds():
