@@ -209,12 +209,9 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
   code, ((config, wanted),) = _tune(monkeypatch, tmp_path)
   assert code == 130
   assert {d.name for d in wanted.space} == {
-    'batch.lanes',
     'network.dropout',
     'network.embedding_scale',
     'network.id_dropout',
-    'network.ignore',
-    'network.numeric_encoding',
     'network.session_encoder',
     'pretrain.embedding_l2',
     'pretrain.l2',

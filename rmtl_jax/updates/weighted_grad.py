@@ -133,10 +133,10 @@ def value_and_weighted_grad(
 
   Examples:
     >>> import jax.numpy as jnp
-    >>> from rmtl_jax.weighting import critic
+    >>> from rmtl_jax.weighting import scale_by_q
     >>> def losses_of_rows(w, x):  # [rows, tasks]
     ...   return (w * x) ** 2
-    >>> weighting = critic.scale_by_critic(lambda_=0.5)
+    >>> weighting = scale_by_q.scale_by_critic(lambda_=0.5)
     >>> grad_fn = value_and_weighted_grad(losses_of_rows, weighting)
     >>> w, x = jnp.array(3.0), jnp.array([[1.0], [2.0]])
     >>> loss, gradient, state = grad_fn(

@@ -50,7 +50,7 @@ def test_parts_end_with_a_session(tmp_path):
       'CREATE TABLE log AS SELECT range // 3 AS session_id, range % 3 AS step,'
       ' greatest(range // 3 - 3, 0) AS split, range AS row_id FROM range(18)'
     )
-    rows = encode.Encoded('log', 'step', ('session_id', 'row_id'), (), {}, {})
+    rows = encode.Encoded('log', ('step', 'session_id', 'row_id'), (), {}, {})
     done = []
     files = writer.write_parts(connection, rows, tmp_path, 4, done.append)
   assert files == {
