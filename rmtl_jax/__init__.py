@@ -131,7 +131,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.weighting.scale_by_q import scale_by_task as scale_by_task
   from rmtl_jax.weighting.scale_by_q import shuffle_weights as shuffle_weights
   from rmtl_jax.weighting.scale_by_q import stateless as stateless
-  from rmtl_jax.weighting.weighting_registry import (
+  from rmtl_jax.weighting.chain import (
     make_weighting as make_weighting,
   )
   from rmtl_jax.weighting.relative import (

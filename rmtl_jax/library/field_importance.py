@@ -276,7 +276,8 @@ def base_metrics(rows: Rows) -> dict[str, dict[str, float | None]]:
   of, predicted = rows.labelled, labelled.Predicted(rows.predictions)
   return {
     task: {
-      name: json_files.number(evaluator.measured(name, predicted, of, k))
+      name: (found := evaluator.measured(name, predicted, of, k))
+      and json_files.number(found)
       for name in METRICS[kind]
     }
     for k, (task, kind) in enumerate(zip(of.tasks, of.kinds, strict=True))

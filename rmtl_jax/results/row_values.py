@@ -14,6 +14,7 @@ from rmtl_jax.networks import backbone_registry
 from rmtl_jax.ops import task_losses
 from rmtl_jax.results import trained_ensemble
 from rmtl_jax.training import actors, split_data
+from rmtl_jax.weighting import chain as weighting_chain
 from rmtl_jax.weighting import weighting_registry
 
 
@@ -123,7 +124,7 @@ def _weigh(
   beside: dict[str, jax.Array],
 ) -> Any:
   chain, key = (
-    weighting_registry.make_weighting(config, means),
+    weighting_chain.make_weighting(config, means),
     jax.random.key(seed),
   )
   return chain.update(ones, chain.init(ones), key=key, **beside)[0]

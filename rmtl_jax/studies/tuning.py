@@ -421,7 +421,7 @@ def decide(
         'by_seed': list(values),
         'gain': gain,
         'standard_error': error,
-        'passes': gain is not None and gain > max(error, 0.0),
+        'passes': gain is not None and gain > max(error or 0.0, 0.0),
       }
     )
   passing = [entry for entry in confirmed if entry['passes']]

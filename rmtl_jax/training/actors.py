@@ -20,6 +20,7 @@ from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import epoch_loop, models, saved, split_data, validation
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
+from rmtl_jax.weighting import chain as weighting_chain
 from rmtl_jax.weighting import scale_by_q, weighting_registry
 
 # Epochs without a better validation that stage 3 waits for.
@@ -117,7 +118,7 @@ def init_finetune(
     means: of `mean_weights`, for a weighting that takes them.
   """
   optimizer = models.finetune_optimizer(config)
-  weighting = weighting_registry.make_weighting(config.weighting, means)
+  weighting = weighting_chain.make_weighting(config.weighting, means)
   asks = weighting_registry.find(config.weighting.name).asks_every_step
 
   def init(actor_params, critic_params):

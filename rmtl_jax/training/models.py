@@ -42,6 +42,7 @@ from rmtl_jax.updates import (
   shared,
   state,
 )
+from rmtl_jax.weighting import chain as weighting_chain
 from rmtl_jax.weighting import weighting_registry
 
 _Part = TypeVar('_Part')
@@ -322,7 +323,7 @@ class Models:
   ) -> Loop:
     """Of the actor without critics: stages 1 and 3 share it if they can."""
     l2 = config.pretrain.l2
-    chain = weighting and weighting_registry.make_weighting(
+    chain = weighting and weighting_chain.make_weighting(
       weighting, np.ones(self.spec.num_tasks)
     )
     return self._program(
@@ -373,7 +374,7 @@ class Models:
       lambda actor, critic: finetune.make_finetune_step(
         actor,
         finetune_optimizer(config),
-        weighting_registry.make_weighting(weighting),
+        weighting_chain.make_weighting(weighting),
         config,
         critic,
         critic_optimizer(config),

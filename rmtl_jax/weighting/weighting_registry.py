@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import registry, types
+from rmtl_jax import registry
 
 # When critics are asked: in every step, once before the first step, or never.
 STEP, START, NEVER = 'step', 'start', 'never'
@@ -278,47 +278,3 @@ def register_weighting(
       own_shuffle=True,
     )
   )
-
-
-def make_weighting(
-  config: config_lib.WeightingConfig, mean_weights: Any = None
-) -> Any:
-  """The chain that turns the cotangent of row losses into the weighted one.
-
-  Lambda and the constants of `constant_mean` are numbers in its state: one
-  compiled step serves every value. `constant` and `ddpg` leave the cotangent as
-  it is.
-
-  Args:
-    config: name, lambda, form.
-    mean_weights: f32[K], needed by `constant_mean` alone.
-
-  Returns:
-    An Optax transformation over f32[L, T, K] (see weighting/scale_by_q.py).
-
-  Raises:
-    types.InputError: no such weighting, or `constant_mean` without means.
-  """
-  import jax.numpy as jnp  # heavy; see above
-  import optax
-
-  record = find(config.name)
-  if record.make is None:
-    return optax.with_extra_args_support(optax.identity())
-  if record.takes == MEANS:
-    if mean_weights is None:
-      raise types.InputError(f'{config.name}: needs the mean weight per task')
-    link = record.make(mean_weights)
-  else:
-    make = form_of(config).make
-    assert make is not None
-    if form_of(config).lambda_ == NONE:
-      link = make()
-    else:
-      with_lambda = optax.inject_hyperparams(
-        lambda lambda_: make(lambda_), hyperparam_dtype=jnp.float32
-      )
-      link = optax.with_extra_args_support(with_lambda(config.lambda_))
-    if record.takes == LINK:
-      link = record.make(link)
-  return optax.chain(link)

@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.networks import from_settings, functional
 from rmtl_jax.updates import finetune, loop, state
-from rmtl_jax.weighting import weighting_registry
+from rmtl_jax.weighting import chain
 
 SPEC = types.FeatureSpec(
   categorical=(7, 5),
@@ -247,7 +247,7 @@ def finetuning(
 ) -> Any:
   """Stage 3's step, and a function from (actor, critics) to its first state."""
   optimizer = optimizer or recorder()
-  weighting = weighting_registry.make_weighting(config.weighting)
+  weighting = chain.make_weighting(config.weighting)
   step = finetune.make_finetune_step(
     network, optimizer, weighting, config, critic, optimizer
   )

@@ -19,7 +19,7 @@ from rmtl_jax.networks import from_settings
 from rmtl_jax.ops import losses, rewards, targets
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, state
-from rmtl_jax.weighting import weighting_registry
+from rmtl_jax.weighting import chain
 from tests.golden import released
 from tests.updates import problem
 
@@ -127,7 +127,7 @@ def test_rewards_and_targets_are_the_released_ones(session):
 @pytest.mark.parametrize('lambda_', ['0.7', '1.0'])
 def test_the_weighted_loss_is_the_released_one(session, lambda_):
   config = dataclasses.replace(OFFICIAL.weighting, lambda_=float(lambda_))
-  weighting = weighting_registry.make_weighting(config)
+  weighting = chain.make_weighting(config)
   row_losses = losses.binary_cross_entropy(
     jnp.asarray(session['logits']), jnp.asarray(session['y'])
   )

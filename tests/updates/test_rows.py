@@ -17,7 +17,7 @@ from rmtl_jax.networks import from_settings
 from rmtl_jax.training import models
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import embedding_rows, state
-from rmtl_jax.weighting import weighting_registry
+from rmtl_jax.weighting import chain
 from tests import tiers
 from tests.networks import small
 from tests.updates import problem
@@ -96,7 +96,7 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
     )
     made = models.Models(spec)
     params = made.init_actor(config, jax.random.key(1))
-    weighting = weighting_registry.make_weighting(
+    weighting = chain.make_weighting(
       config_lib.WeightingConfig(name='constant')
     )
     before = state.init_actor(params, state.make_optimizer(1e-3), weighting)

@@ -6,7 +6,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.updates import finetune, state
-from rmtl_jax.weighting import weighting_registry
+from rmtl_jax.weighting import chain
 from tests.updates import problem, reference
 
 PARAMS = {
@@ -87,7 +87,7 @@ def test_no_two_trees_share_a_buffer(in_finetune):
   actor = problem.actor_params(problem.actor())
   critic = problem.critic_params(problem.critic(), 'shared')
   optimizer = state.make_optimizer(1e-3, 1e-6)
-  weighting = weighting_registry.make_weighting(config_lib.WeightingConfig())
+  weighting = chain.make_weighting(config_lib.WeightingConfig())
   trees = [
     actor,
     critic,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.weighting import weighting_registry
+from rmtl_jax.weighting import chain
 
 LAMBDA = 0.5
 MEANS = (1.75, 1.25)
@@ -47,7 +47,7 @@ def make(name: str, **settings: Any):
   config = config_lib.WeightingConfig(
     name=name, **{'lambda_': LAMBDA, **settings}
   )
-  weighting = weighting_registry.make_weighting(config, MEANS)
+  weighting = chain.make_weighting(config, MEANS)
   # Weightings keep nothing that is shaped like losses.
   return weighting, weighting.init(jnp.zeros(()))
 

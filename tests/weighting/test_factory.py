@@ -11,6 +11,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.weighting import (
+  chain,
   relative,
   scale_by_q,
   weighting_registry,
@@ -172,7 +173,7 @@ def test_a_registered_weighting_is_one_like_others(settings, weights):
     name='worst', **{'lambda_': example.LAMBDA, **settings}
   )
   config_values.validate(config_lib.Config(weighting=config))
-  weighting = weighting_registry.make_weighting(config)
+  weighting = chain.make_weighting(config)
   state = weighting.init(jnp.zeros(()))
   weighted, _ = weighting.update(
     jnp.asarray(example.COTANGENT), state, **example.extra()
