@@ -101,7 +101,7 @@ def make(
       ' backbone for these data'
     )
   count = sum(width for width, _ in spec.input_widths)
-  ids = _ids(spec)
+  ids = [] if config.booster else _ids(spec)
 
   def init(key: jax.Array) -> functional.Params:
     del key
@@ -172,8 +172,8 @@ def _fit(
     )
     models.append(model)
     rates.append(tables)
-  by_field = map(np.column_stack, zip(*rates, strict=True))
-  return pack(models, dict(zip(_ids(spec), by_field, strict=True)))
+  by_field = {i: np.column_stack([of[i] for of in rates]) for i in _ids(spec)}
+  return pack(models, by_field)
 
 
 def _ids(spec: types.FeatureSpec) -> list[int]:
@@ -183,12 +183,19 @@ def _ids(spec: types.FeatureSpec) -> list[int]:
 
 
 class _TaskRows(NamedTuple):
-  """Rows of a task with a label; ids are i32[R, E]."""
+  """The R rows of a task with a label.
+
+  Attributes:
+    columns: f32[R, C].
+    labels: f32[R].
+    weight: f32[R], of mean 1.
+    categorical: i32[R, F].
+  """
 
   columns: np.ndarray
   labels: np.ndarray
   weight: np.ndarray
-  ids: np.ndarray
+  categorical: np.ndarray
 
 
 def _rows(rows: functional.Rows, k: int) -> _TaskRows:
@@ -208,9 +215,9 @@ def _rows(rows: functional.Rows, k: int) -> _TaskRows:
 
 
 def _rates(rows: _TaskRows, field: int, size: int) -> np.ndarray:
-  """Smoothed rates of an id field's values, f32[size]."""
+  """Smoothed rates of the values of a categorical field, f32[size]."""
   found = baseline.fit(
-    rows.ids[:, field],
+    rows.categorical[:, field],
     None,
     rows.labels[:, None],
     size,
@@ -230,8 +237,27 @@ def _out_of_fold(
   for number in range(_FOLDS):
     others = _TaskRows(*(part[fold != number] for part in rows))
     inside = fold == number
-    found[inside] = _rates(others, field, size)[rows.ids[inside, field]]
+    rates = _rates(others, field, size)
+    found[inside] = rates[rows.categorical[inside, field]]
   return found
+
+
+class _Fitted(NamedTuple):
+  """A booster, and how validation judges it.
+
+  Attributes:
+    loss: of validation; 0 without such rows.
+    trees: their number at the lowest loss.
+    leaves: of a tree, at most.
+    as_sets: whether categories are split as sets.
+    booster: LightGBM's.
+  """
+
+  loss: float
+  trees: int
+  leaves: int
+  as_sets: bool
+  booster: Any
 
 
 def _fit_task(
@@ -241,8 +267,8 @@ def _fit_task(
   task: int,
   seed: int,
   progress: Callable[[float], object],
-) -> tuple[Model, list[np.ndarray]]:
-  """The trees of one task, and the rates of its id fields' values.
+) -> tuple[Model, dict[int, np.ndarray]]:
+  """The trees of one task, and the rates f32[V] of its id fields, by place.
 
   Args:
     splits: train rows, validation rows, and None or rows that as many trees are
@@ -251,9 +277,8 @@ def _fit_task(
   """
   train, validation, again = splits
   assert train is not None and validation is not None
-  last, ids = again or train, _ids(spec)
-  sizes = [spec.categorical[i] for i in ids]
-  tables = [_rates(last, i, n) for i, n in zip(ids, sizes, strict=True)]
+  last, sizes = again or train, {i: spec.categorical[i] for i in _ids(spec)}
+  tables = {i: _rates(last, i, size) for i, size in sizes.items()}
   count = train.columns.shape[1]
   if len(np.unique(train.labels)) < 2 or len(np.unique(last.labels)) < 2:
     odds = (last.labels.sum() + 0.5) / ((1 - last.labels).sum() + 0.5)
@@ -265,21 +290,12 @@ def _fit_task(
   few = len(train.labels) < _FEW_ROWS
   # Threads that wait for busy cores cost more than they save on few rows.
   params['num_threads'] = 1 if few else 0
-  kept = [i for i in range(count) if i - spec.numeric not in ids]
+  kept = [i for i in range(count) if i - spec.numeric not in sizes]
   sets = [at for at, i in enumerate(kept) if i >= spec.numeric]
 
-  def encoded(rows, learns):
-    rates = [
-      _out_of_fold(rows, i, size, seed)
-      if learns
-      else _rates(train, i, size)[rows.ids[:, i]]
-      for i, size in zip(ids, sizes, strict=True)
-    ]
-    return np.column_stack([rows.columns[:, kept], *rates])
-
-  def data(rows, x, as_sets, reference=None):
+  def data(rows, rates, as_sets, reference=None):
     return lightgbm.Dataset(
-      x,
+      np.column_stack([rows.columns[:, kept], *rates]),
       rows.labels,
       weight=rows.weight,
       reference=reference,
@@ -287,40 +303,51 @@ def _fit_task(
       categorical_feature=sets if as_sets else [],
     )
 
-  learns, stops = encoded(train, True), encoded(validation, False)
-  tries = 1 + few * (bool(sets) + len(_LEAVES))
-  done = 0
+  def learnt(rows):
+    return [_out_of_fold(rows, i, size, seed) for i, size in sizes.items()]
 
-  def fit(leaves, as_sets):
-    nonlocal done
-    first = data(train, learns, as_sets)
-    calls = [lambda env: progress((done + env.iteration / _TREES) / tries)]
-    others = []
-    if len(validation.labels):
-      others = [data(validation, stops, as_sets, first)]
+  @functools.cache
+  def datasets(as_sets):
+    first = data(train, learnt(train), as_sets)
+    if not len(validation.labels):
+      return first, []
+    rates = [
+      _rates(train, i, size)[validation.categorical[:, i]]
+      for i, size in sizes.items()
+    ]
+    return first, [data(validation, rates, as_sets, first)]
+
+  searches = few and len(validation.labels) > 0
+  tries = 1 + searches * (bool(sets) + len(_LEAVES))
+
+  def fit(number, leaves, as_sets):
+    first, others = datasets(as_sets)
+    calls = [lambda env: progress((number + env.iteration / _TREES) / tries)]
+    if others:
       calls.append(lightgbm.early_stopping(_PATIENCE, verbose=False))
     settings = {**params, 'num_leaves': leaves}
     booster = lightgbm.train(settings, first, _TREES, others, callbacks=calls)
-    done += 1
     if not others:
-      return 0.0, _TREES, leaves, as_sets, booster
+      return _Fitted(0.0, _TREES, leaves, as_sets, booster)
     (loss,) = booster.best_score['valid_0'].values()
-    return loss, booster.best_iteration, leaves, as_sets, booster
+    return _Fitted(loss, booster.best_iteration, leaves, as_sets, booster)
 
-  best = fit(SETTINGS['num_leaves'], True)
-  if few and len(validation.labels):
-    if sets:
-      best = min(best, fit(best[2], False), key=lambda found: found[0])
-    for leaves in _LEAVES:
-      best = min(best, fit(leaves, best[3]), key=lambda found: found[0])
-  _, trees, leaves, as_sets, booster = best
+  def loss(found):
+    return found.loss
+
+  best = fit(0, SETTINGS['num_leaves'], True)
+  if searches and sets:
+    best = min(best, fit(1, best.leaves, False), key=loss)
+  for number, leaves in enumerate(_LEAVES * searches, tries - len(_LEAVES)):
+    best = min(best, fit(number, leaves, best.as_sets), key=loss)
+  booster = best.booster
   if again is not None:
-    settings = {**params, 'num_leaves': leaves}
-    x = data(again, encoded(again, True), as_sets)
-    booster = lightgbm.train(settings, x, trees)
-  places = [count + e * spec.num_tasks + task for e in range(len(ids))]
-  found = booster.dump_model(num_iteration=trees)['tree_info']
-  return Model(found, [*kept, *places]), tables
+    settings = {**params, 'num_leaves': best.leaves}
+    whole = data(again, learnt(again), best.as_sets)
+    booster = lightgbm.train(settings, whole, best.trees)
+  rates = [count + n * spec.num_tasks + task for n in range(len(sizes))]
+  found = booster.dump_model(num_iteration=best.trees)['tree_info']
+  return Model(found, [*kept, *rates]), tables
 
 
 def _read(lightgbm: Any, spec: types.FeatureSpec, file: str) -> Model:

@@ -236,6 +236,25 @@ def test_a_booster_of_the_user_s_own(tmp_path):
   np.testing.assert_allclose(1 / (1 + np.exp(-found)), expected, atol=1e-6)
 
 
+def test_a_booster_of_the_user_s_own_reads_ids_as_numbers(tmp_path):
+  rng = np.random.default_rng(8)
+  spec = dataclasses.replace(
+    SPEC, categorical=(301,), num_tasks=1, tasks=('a',)
+  )
+  rows = rows_of(rng, 300)
+  rows = rows._replace(labels=rows.labels[:, :1])
+  x = lightgbm_trees.columns(rows.inputs, np)
+  own = saved(tmp_path, 'own.txt', lightgbm.Dataset(x, rows.labels[:, 0]))
+  network = lightgbm_trees.make(
+    spec, config_lib.NetworkConfig(booster=str(tmp_path / 'own.txt'))
+  )
+  lane = types.Inputs(*(part[None] for part in rows.inputs[:3]))
+  params = fit(rows, rows, network=network)
+  found = np.asarray(functional.apply(network, params, lane))[0, :, 0]
+  expected = own.predict(x, raw_score=True)
+  np.testing.assert_allclose(found, expected, atol=4e-6)
+
+
 def test_boosters_that_do_not_fit_are_refused(tmp_path):
   rng = np.random.default_rng(6)
   rows = rows_of(rng, 100)
