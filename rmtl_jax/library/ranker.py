@@ -217,8 +217,8 @@ class Ranker:
   def refit(self, workdir: str | os.PathLike[str] | None = None) -> Ranker:
     """Trains the fitted model again, with validation rows too; returns self.
 
-    They have chosen epochs, members' weights and the calibration's slope, which
-    stay as they are (docs/every_day.md).
+    They have chosen epochs, members' weights and the calibration, which stay as
+    they are (docs/every_day.md).
     What predicts from now on is stage 1 of the new model, and `metrics_` and
     all else that a fitted one has is of it; the same call with `workdir` goes
     on where it was cut off.

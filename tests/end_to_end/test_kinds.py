@@ -148,4 +148,4 @@ def test_tasks_of_every_kind_from_a_table_to_predictions(tmp_path):
   assert not np.allclose(uncalibrated, p['watch'], rtol=1e-3)
   _rmtl('report', f'--workdir={run}')
   page = (run / 'report' / 'report.html').read_text()
-  assert 'decile error' in page
+  assert 'MAE' in page

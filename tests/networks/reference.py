@@ -210,7 +210,8 @@ def aitm(spec, config, params, x):
     def linear(name, x, p=p):
       return dense(x, p[name]['kernel'], p[name]['bias'])
 
-    sent = relu(linear('info', z[k - 1]))
+    sent = linear('info', z[k - 1])
+    sent = sent if config.official else relu(sent)
     scores, values = [], []
     for source in (own[k], sent):
       product = linear('key', source) * linear('query', source)

@@ -113,9 +113,7 @@ def refitted(several, tmp_path_factory):
   return root / 'again', record
 
 
-def test_weights_and_slopes_stay_and_the_level_is_new(
-  several, refitted, tmp_path
-):
+def test_weights_and_calibration_stay(several, refitted, tmp_path):
   _, record = several
   path, found = shutil.copytree(refitted[0], tmp_path / 'again'), refitted[1]
   assert record['best_epoch']['pretrain'][1] == 1  # trees have no more
@@ -123,15 +121,8 @@ def test_weights_and_slopes_stay_and_the_level_is_new(
   name = 'member_weights'
   assert found[name] == {'pretrain': record[name]['pretrain']}
   maps = [one['calibration']['pretrain'] for one in (record, found)]
-  # Calibration of conversion did not last, so a refit has none either.
-  before, after = (one['conversion'] for one in maps)
-  assert after == before == {'kind': 'none'}
-  before, after = (one['click'] for one in maps)
-  assert after['slope'] == before['slope']
-  assert after['intercept'] != before['intercept']
-  validation = run_record.evaluate(path, 'validation')['calibrated']['pretrain']
-  ratio = validation['click']['predicted_over_actual']
-  assert ratio == pytest.approx(1.0, abs=1e-5)
+  assert maps[0] == maps[1]
+  assert maps[0]['click']['kind'] != 'none'
   assert found['stages'] != record['stages']
   # Nothing is fitted anew where metrics.json is not there yet.
   known = run_record.evaluate(path)
