@@ -78,7 +78,8 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
     with _naming(path):
       for batch in reader:
         columns = [
-          cast(batch.column(i), _plain(batch.column(i).type)) for i in kept
+          cast(batch.column(i), field.type)
+          for i, field in zip(kept, schema, strict=True)
         ]
         yield pa.record_batch(columns, schema)
 

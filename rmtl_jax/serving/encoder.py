@@ -68,6 +68,8 @@ class Encoder:
     self.read = tuple(f for f in manifest.fields if f.name not in ignored)
     self.fields = tuple(raw_fields.source_field(f, manifest) for f in self.read)
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
+    names = (field.name for field in self.read)
+    self._raw_of = dict(zip(names, self.fields, strict=True))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     schema = schema_lib.schema_of_manifest(manifest)
     self._clock = schema.clock if schema else times.Time()
@@ -115,7 +117,8 @@ class Encoder:
         type that its field can't have.
     """
     wanted = [name for name in self.columns if name not in computed]
-    raw.check_columns(pathlib.Path(path), schema.names, wanted)
+    place = pathlib.Path(path)
+    raw.check_columns(place, schema.names, wanted)
     for field in self.fields:
       if field.column in computed:
         continue
@@ -125,7 +128,7 @@ class Encoder:
         wanted = self._clock.column_type
       if wanted is None:
         wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
-      raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)
+      raw_parquet.check_type(place, field.column, found, wanted)
 
   def encode(
     self, chunk: raw_rows.Chunk, notes: notes_lib.Notes | None = None
@@ -264,7 +267,7 @@ class Encoder:
     fields = self.manifest.of_kind(kind)
     stacked = np.zeros((values.rows, len(fields)), dtype)
     for i, field in enumerate(fields):
-      if field not in self.read:
+      if field.name not in self._raw_of:
         continue
       column = values.table[field.column]
       if kind == 'numeric':
@@ -279,7 +282,7 @@ class Encoder:
     """Looks values up; 0 means unknown ones."""
     if field.is_binned:
       return column.to_numpy()
-    raw_field = self.fields[self.read.index(field)]
+    raw_field = self._raw_of[field.name]
     vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
     ids = vocabulary.rows(column, is_text)
@@ -299,7 +302,7 @@ class Encoder:
   ) -> np.ndarray:
     """Looks lists up, i32[R, width]; -1 in unused slots, 0 if empty."""
     rows = values.rows
-    if field not in self.read:
+    if field.name not in self._raw_of:
       return np.zeros((rows, field.width), np.int32)
     column = values.table[field.column].combine_chunks()
     if pa.types.is_null(column.type):
