@@ -69,7 +69,6 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.library.critic_rows import row_values as row_values
   from rmtl_jax.library.critic_rows import RowValues as RowValues
   from rmtl_jax.library.studies import compare as compare
-  from rmtl_jax.library.studies import draw_overview as draw_overview
   from rmtl_jax.library.studies import tune as tune
   from rmtl_jax.library.studies import write_report as write_report
   from rmtl_jax.serving.monitoring.judge import monitor as monitor

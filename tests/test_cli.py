@@ -140,7 +140,6 @@ def test_own_table_from_log_to_evaluation(tmp_path, capsys, schema):
   assert _run('train', f'--data_dir={data}', f'--workdir={run}', *SMALL) == 0
   out = capsys.readouterr().out
   assert out.endswith(f"\nnext: rmtl report --workdir='{run}'\n")
-  assert (run / 'report' / 'overview.png').stat().st_size > 10_000
   assert _run('evaluate', f'--workdir={run}') == 0
   trained = json.loads((run / 'metrics.json').read_text())
   again = json.loads((run / 'evaluation' / 'test.json').read_text())

@@ -78,7 +78,6 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
-  from rmtl_jax.library import studies
   from rmtl_jax.report import opening, pages
   from rmtl_jax.runtime import collectives, progress, workdir
   from rmtl_jax.training import run_start
@@ -133,8 +132,7 @@ def execute(values: flags.FlagValues) -> int:
   if not collectives.is_first():
     return 0
   common.print_report(record)
-  picture = studies.draw_overview(path)
-  print(pages.text_of_paths(metrics=path / 'metrics.json', picture=picture))
+  print(pages.text_of_paths(metrics=path / 'metrics.json'))
   common.print_next(f'report --workdir={shlex.quote(str(path))}')
   return 0
 

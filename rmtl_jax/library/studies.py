@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import durable, json_files
+from rmtl_jax import durable
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
-from rmtl_jax.runtime import programs, progress, workdir, writers
+from rmtl_jax.runtime import programs, progress
 from rmtl_jax.studies import comparing, search_space, tuning
 
 Path = str | os.PathLike[str]
@@ -167,25 +167,3 @@ def write_report(path: Path, output: Path = '') -> pathlib.Path:
     file.parent.mkdir(parents=True, exist_ok=True)
   durable.write_text(file, pages.html(page))
   return file
-
-
-def draw_overview(path: Path) -> pathlib.Path:
-  """Draws the picture that ends `rmtl train`; returns RUN/report/overview.png.
-
-  Args:
-    path: RUN, finished.
-
-  Raises:
-    types.InputError: not a run, or one that has not finished.
-  """
-  from rmtl_jax.report import run_pictures, run_report
-
-  run = workdir.read_run(pathlib.Path(path))
-  file = run.path / 'metrics.json'
-  picture = run.path / 'report' / 'overview.png'
-  with json_files.parsing(f'{file} or metrics.jsonl'):
-    record, history = json_files.read(file), writers.read_history(run.path)
-    with durable.name_errors(picture):
-      rows = run_report.models(record)
-      run_pictures.overview(record, rows, history, picture)
-  return picture

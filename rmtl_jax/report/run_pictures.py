@@ -1,18 +1,16 @@
-"""The pictures of a run: one overview as PNG, and the panels of its page.
+"""The pictures of a run's page.
 
 `record` is the content of metrics.json, `history` the lines of metrics.jsonl.
 """
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
 import numpy as np
 
-from rmtl_jax import durable
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metric_registry, validation_monitor
 from rmtl_jax.report import pages
@@ -23,34 +21,6 @@ Record = Mapping[str, Any]
 _STYLES = ('-', '--', ':')
 _STAGES = ('pretrain', 'constant', 'finetune')
 _SIZE = (5.6, 3.9)
-
-
-@pages.style()
-def overview(
-  record: Record,
-  rows: Sequence[Any],
-  history: Sequence[Record],
-  path: pathlib.Path,
-) -> None:
-  """Draws AUCs, learning curves, weights and Q-values into one PNG.
-
-  Args:
-    rows: run_report.models of the record.
-    path: the PNG; its directory is created.
-  """
-  figure = matplotlib.figure.Figure(figsize=(12, 8), layout='constrained')
-  axes = figure.subplots(2, 2)
-  _aucs(axes[0, 0], record, rows)
-  _curves(axes[0, 1], record, history)
-  _weights(axes[1, 0], record)
-  _q_values(axes[1, 1], record)
-  title = (
-    f'{record["backbone"]}, {record["weighting"]} weighting,'
-    f' {record["split"]} split, seed {record["seed"]}'
-  )
-  figure.suptitle('\n'.join(filter(None, (title, verdict.headline(record)))))
-  path.parent.mkdir(parents=True, exist_ok=True)
-  durable.write_bytes(path, pages.draw(figure, 'png', dpi=110))
 
 
 def _panel(
@@ -211,15 +181,12 @@ def validation_lines(
 
 def _weights(axes: Any, record: Record) -> None:
   """Draws the mean weight by row of the session."""
-  curves = record.get('curves', {})
-  label = curves.get('weights', 'weights')
   axes.set_xlabel('row of the session (first = 1)')
   axes.set_ylabel('mean weight, validation rows')
-  axes.set_title(f'{label[0].upper()}{label[1:]}')
-  if not curves:
-    _no_critics(axes)
-    return
-  for k, (task, values) in enumerate(curves['weight_by_step'].items()):
+  axes.set_title("RMTL's weights 1 - lambda Q")
+  for k, (task, values) in enumerate(
+    record['curves']['weight_by_step'].items()
+  ):
     axes.plot(
       range(1, len(values) + 1),
       values,
@@ -237,9 +204,6 @@ def _q_values(axes: Any, record: Record) -> None:
   axes.set_title('Values of the critics: Q(s, pi(s))')
   axes.set_xlabel('Q, nats')
   axes.set_ylabel('share of validation rows')
-  if 'curves' not in record:
-    _no_critics(axes)
-    return
   for k, (task, of) in enumerate(record['curves']['q_histogram'].items()):
     counts = np.asarray(of['counts'], float)
     axes.stairs(
@@ -251,12 +215,6 @@ def _q_values(axes: Any, record: Record) -> None:
       alpha=0.5,
     )
   axes.legend()
-
-
-def _no_critics(axes: Any) -> None:
-  axes.text(
-    0.5, 0.5, 'no critics in this run', ha='center', transform=axes.transAxes
-  )
 
 
 def _calibration(axes: Any, points: Sequence[Record], kind: str) -> None:

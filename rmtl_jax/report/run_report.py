@@ -239,24 +239,13 @@ def remarks(record: Record) -> list[str]:
 
 
 def _kept(record: Record) -> Iterator[str]:
-  """Differences of the kept models, unless the verdict states them."""
+  """The difference to the pre-trained model, and which models are that."""
   epochs, stages_ = record['best_epoch'], record['stages']
-  last = record.get('finetuned_at', {}).get('epoch')
-  is_told = last is None or all(
-    epochs.get(arm) == last for arm in ('constant', 'finetune')
-  )
-  for other, label in (
-    ('constant', 'the control with constant weights'),
-    ('pretrain', 'the pre-trained model'),
-  ):
-    by_task = record.get('difference', {}).get(f'finetune_minus_{other}')
-    if not by_task or stages_.get('finetune') == stages_.get(other):
-      continue
-    if other == 'constant' and is_told and verdict.headline(record):
-      continue
+  by_task = record.get('difference', {}).get('finetune_minus_pretrain')
+  if by_task and stages_.get('finetune') != stages_.get('pretrain'):
     parts = [verdict.difference(t, by_task[t]) for t in record['tasks']]
     what = verdict.ranking(by_task)
-    yield f'As kept, {what} against {label}: {"; ".join(parts)}.'
+    yield f'{what} against the pre-trained model: {"; ".join(parts)}.'
   names = verdict.stage_names(record)
   unmoved = [
     names[stage]
@@ -456,7 +445,7 @@ def _page(
     sections.append(
       pages.Section(
         'Critics and weights',
-        [_ABOUT_CRITICS, *_about_weights(run.config, record)],
+        [_ABOUT_CRITICS, _about_weights(run.config)],
         run_pictures.critics(record),
         [_critics(record), _applied_weights(record, history)],
       )
@@ -550,32 +539,20 @@ def _with_interval(
 def _differences(record: Record) -> Table:
   """RMTL minus the control and minus the pre-trained model, paired by row.
 
-  First at the same number of epochs, then as early stopping kept them; models
-  that are the same have no difference to show.
+  Models that are the same have no difference to show.
   """
   names, found = verdict.stage_names(record), []
-  if 'finetuned_at' in record:
-    last = record['finetuned_at']
-    note = f', after {verdict.count(last["epoch"])}'
-    found += [(key, note, of) for key, of in last['difference'].items()]
   for key, of in record.get('difference', {}).items():
-    first, second = (record['stages'].get(n) for n in key.split('_minus_'))
-    if first != second:
-      found.append((key, ', as kept', of))
-  known = itertools.chain(*(of[task] for *_, of in found for task in of))
-  shown = metric_registry.known(known, compared=True)
-  rows = []
-  for key, note, of in found:
     first, second = key.split('_minus_')
-    for task in record['tasks']:
-      # The models after the last epoch have no calibration.
-      cells = [
-        _with_interval(of[task], one, '+')
-        if note == ', as kept' or one.better == 'higher'
-        else pages.NOTHING
-        for one in shown
-      ]
-      rows.append((f'{names[first]} minus {names[second]}{note}', task, *cells))
+    if record['stages'].get(first) != record['stages'].get(second):
+      found.append((f'{names[first]} minus {names[second]}', of))
+  known = itertools.chain(*(of[task] for _, of in found for task in of))
+  shown = metric_registry.known(known, compared=True)
+  rows = [
+    (label, task, *(_with_interval(of[task], one, '+') for one in shown))
+    for label, of in found
+    for task in record['tasks']
+  ]
   header = ('difference', 'task', *(one.label for one in shown))
   return Table(header, rows, 2, 'Differences on the same rows')
 
@@ -650,23 +627,10 @@ def _critics(record: Record) -> Table:
   return Table(header, rows, 2, 'Critics on the validation rows')
 
 
-def _about_weights(config: config_lib.Config, record: Record) -> list[str]:
+def _about_weights(config: config_lib.Config) -> str:
   """Describes the weights that are shown, and their rows."""
-  found = weighting_registry.find(record['weighting'])
-  if found.ascends_q:
-    return [f'{found.label}: no loss is weighted by row.']
-  if found.make is None:
-    return ['Every weight is 1.']
-  what = ''
-  if found.takes == weighting_registry.LINK:
-    found, what = (
-      weighting_registry.find(record.get('form') or 'critic'),
-      ', shuffled',
-    )
-  if found.lambda_ != weighting_registry.NONE:
-    what += f'; lambda = {config.weighting.lambda_:.4g}'
-  return [
-    f'The weights shown are {found.formula}{what}, by the critics after stage'
-    ' 2, of the pre-trained model without dropout: those of the first step of'
-    ' stage 3.'
-  ]
+  return (
+    'The weights shown are 1 - lambda Q, with lambda ='
+    f' {config.weighting.lambda_:.4g}, by the critics after stage 2, of the'
+    ' pre-trained model without dropout.'
+  )

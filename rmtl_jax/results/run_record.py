@@ -34,25 +34,20 @@ from rmtl_jax.results import (
   verdict,
 )
 from rmtl_jax.runtime import (
-  checkpoints,
   collectives,
   memory,
   mesh,
   programs,
   provenance,
-  stages,
   workdir,
   workdir_checks,
   writers,
 )
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import saved, split_data
+from rmtl_jax.training import split_data
 from rmtl_jax.weighting import scale_by_q, weighting_registry
 
 Record = dict[str, Any]
-
-# The control and the method; they train for the same number of epochs.
-_ARMS = stages.LEFT_BY['finetune']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +93,6 @@ def write(
   history = trained.history
   data = Data(run.manifest, rows['train'], rows['validation'], rows['test'])
   values = row_values.critic_values(trained, data.validation)
-  _plot_critics(writer, run, trained, data, values)
   maps, chosen = _calibrate(run, trained, data.validation)
   record = {
     'split': 'test',
@@ -107,7 +101,7 @@ def write(
   record['warnings'] += figures.history_warnings(
     history, run.config.weighting.name
   )
-  record = _with_verdict(record, run, trained, data)
+  record['verdict'] = verdict.sentences(record)
   if run.started_from:
     record['started_from'] = run.started_from
   if run.refit_of:
@@ -208,7 +202,7 @@ def evaluate(
       **({} if is_own else {'data_dir': str(place.resolve())}),
       **_build(run, trained, data, maps, values, chosen),
     }
-    record = _with_verdict(record, run, trained, data)
+    record['verdict'] = verdict.sentences(record)
   if collectives.is_first():
     (run.path / 'evaluation').mkdir(exist_ok=True)
     writers.write_json(run.path / 'evaluation' / f'{split}.json', record)
@@ -389,8 +383,8 @@ def _critics(
 
   Each member's critics evaluate its own policy. The statistics of an ensemble
   are means over members, but `collapsed` is true if any member's is; warnings
-  name the member, and the curves are of the mean Q and the mean weight: that of
-  the run, or RMTL's where no critic weighs the run's rows.
+  name the member, and the curves are of the mean Q and of the mean of RMTL's
+  weights.
   """
   count, host = len(critic_values), validation.host
   tasks = run.manifest.task_names
@@ -401,25 +395,15 @@ def _critics(
     )
     title = f'member {member + 1}: ' if count > 1 else ''
     warnings += [title + line for line in figures.critic_warnings(records[-1])]
-  weighting = weighting_registry.find(run.config.weighting.name)
-  if weighting.by_row:
-    weights = row_values.weights(
-      run.config, critic_values, validation, lambda: ()
-    )
-  else:
-    weighting = weighting_registry.find('critic')
-    lambda_ = run.config.weighting.lambda_
-    weights = [
-      np.asarray(scale_by_q.critic_weights(one.q_values, lambda_))
-      for one in critic_values
-    ]
+  lambda_ = run.config.weighting.lambda_
+  weights = [
+    np.asarray(scale_by_q.critic_weights(one.q_values, lambda_))
+    for one in critic_values
+  ]
   mean_q = np.mean([one.q_values for one in critic_values], axis=0)
   found = {
     'critic': figures.mean_of_critics(records),
-    'curves': {
-      **figures.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
-      'weights': weighting.label,
-    },
+    'curves': figures.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
   }
   return found, warnings
 
@@ -433,111 +417,3 @@ def _paper_model(run: workdir.Run) -> Record:
   with json_files.parsing(str(path)):
     metrics = found.get('calibrated', found['stages'])['pretrain']
     return {'paper_model': {'backbone': found['backbone'], 'metrics': metrics}}
-
-
-def _with_verdict(
-  record: Record,
-  run: workdir.Run,
-  trained: trained_ensemble.Ensemble,
-  data: Data,
-) -> Record:
-  """A run's record with `finetuned_at` and with the verdict in words."""
-  try:
-    found = _after_last_epoch(run, trained, data)
-  except checkpoints.Damaged as error:
-    line = f'{error}: no figures of stage 3 after its last epoch'
-    record = {**record, 'warnings': [*record['warnings'], line]}
-    found = {}
-  if found:
-    record = {**record, 'finetuned_at': found}
-  return {**record, 'verdict': verdict.sentences(record)}
-
-
-def _after_last_epoch(
-  run: workdir.Run, trained: trained_ensemble.Ensemble, data: Data
-) -> Record:
-  """How the arms of stage 3 differ at the same number of epochs.
-
-  Early stopping may keep the pre-trained parameters for every arm, so what
-  fine-tuning did can be seen only after the last epoch.
-
-  Returns:
-    `epoch` (of an ensemble a list, one per member) and `difference`; {} where
-    stage 3 has not finished or has no epoch, or parameters were not saved.
-  """
-  epochs = last_epochs(trained.history, run.config.ensemble)
-  if 'finetune' not in trained.names or not any(epochs):
-    return {}
-  predictions = {}
-  for name in _ARMS:
-    if name not in trained.names:
-      continue
-    members = []
-    for one, member, epoch in zip(
-      run.members, trained.members, epochs, strict=True
-    ):
-      result: saved.Result | None = member.results[name]
-      if result.epoch != epoch:
-        result = saved.restore_last(one, trained.models, name)
-      if result is None:
-        return {}
-      results = {**member.results, name: result}
-      members.append(saved.FinishedStages(results))
-    last = dataclasses.replace(trained, members=tuple(members))
-    predictions[name] = data.predicted(
-      functools.partial(last.probabilities, name)
-    )
-    del members, last  # before the next arm's are read: tables may be large
-  of = data.evaluated.host, run.manifest.task_names, run.config
-  return {
-    'epoch': epochs if len(epochs) > 1 else epochs[0],
-    'difference': figures.differences(predictions, *of),
-  }
-
-
-def last_epochs(
-  history: Sequence[Mapping[str, Any]], members: int
-) -> list[int]:
-  """The last epoch of stage 3, one per member; 0 without any.
-
-  Args:
-    history: one record per epoch; those of an ensemble have `member`.
-  """
-  epochs = [0] * members
-  for entry in history:
-    if entry['stage'] == 'finetune':
-      member = entry.get('member', 0)
-      epochs[member] = max(epochs[member], entry['epoch'])
-  return epochs
-
-
-def _plot_critics(
-  writer: writers.Writer,
-  run: workdir.Run,
-  trained: trained_ensemble.Ensemble,
-  data: Data,
-  values: Sequence[row_values.CriticValues],
-) -> None:
-  """Histograms for TensorBoard, of validation rows: Q, stage 3's weights.
-
-  Weights are of rows where the task's label is observed: no loss has others.
-  """
-  weights = row_values.weights(
-    run.config,
-    values,
-    data.validation,
-    lambda: row_values.critic_values(trained, data.train),
-  )
-  sample_weight = data.validation.host.sample_weight
-  for group, name, members in (
-    ('critic', 'q', [one.q_values for one in values]),
-    ('finetune', 'weight', weights),
-  ):
-    for member, rows in enumerate(members):
-      own = f'{group}/member_{member}' if len(members) > 1 else group
-      for k, task in enumerate(run.manifest.task_names):
-        shown = rows[:, k]
-        if group == 'finetune':
-          shown = shown[columns_lib.observed(sample_weight, k)]
-        if len(shown):
-          writer.histogram(f'{own}/{name}_{task}', shown)

@@ -162,7 +162,7 @@ def details(record: Record) -> list[str]:
   if headline(record) and by_task:
     figures = '; '.join(difference(task, d) for task, d in by_task.items())
     lines.append(
-      f"{ranking(by_task)} minus the control's, {_when(record)}: {figures}."
+      f"{ranking(by_task)} minus the control's: {figures}."
       f' Less than {comparison.MIN_EFFECT:g} does not count.'
     )
   if 'critic' in record:
@@ -212,29 +212,10 @@ def ranking(by_task: Record) -> str:
   return ' or '.join(labels)
 
 
-def count(epochs: int | Sequence[int]) -> str:
-  """Counts epochs; of an ensemble from the fewest to the most of a member.
-
-  >>> count(1), count(2), count([2, 2]), count([1, 3])
-  ('1 epoch', '2 epochs', '2 epochs', '1 to 3 epochs')
-  """
-  every = [epochs] if isinstance(epochs, int) else sorted(set(epochs))
-  if len(every) > 1:
-    return f'{every[0]} to {every[-1]} epochs'
-  return comparison.count(every[0], 'epoch')
-
-
 def _against_control(record: Record) -> dict[str, Record]:
-  """{task: difference to the control}, at the same number of epochs."""
-  found = record.get('finetuned_at', record).get('difference', {})
-  by_task = found.get('finetune_minus_constant', {})
+  """{task: difference to the control}."""
+  by_task = record.get('difference', {}).get('finetune_minus_constant', {})
   return {task: by_task[task] for task in record['tasks'] if task in by_task}
-
-
-def _when(record: Record) -> str:
-  if 'finetuned_at' not in record:
-    return 'of the epochs that were kept'
-  return f'both after {count(record["finetuned_at"]["epoch"])} of fine-tuning'
 
 
 def _r2(critic: Record, task: str) -> str:

@@ -4,8 +4,7 @@ config.json     settings, data and digests of its files, versions
 manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
-                finetune/ (finished ones), constant_last/, finetune_last/
-                (stage 3 after its last epoch, where an earlier one is kept)
+                finetune/ (finished ones)
 members/        of an ensemble, which has no checkpoints: a run per model
 paper/          a run of the paper's model, if there is one
 metrics.jsonl, metrics.json, importance.json, evaluation/,
@@ -125,15 +124,6 @@ class Run:
     return all(
       checkpoints.exists(run.path / 'checkpoints' / stage) for run in runs
     )
-
-
-def last(stage: str) -> str:
-  """The checkpoint of stage 3 after its last epoch.
-
-  Args:
-    stage: 'constant' or 'finetune', which is the best epoch's.
-  """
-  return f'{stage}_last'
 
 
 @contextlib.contextmanager

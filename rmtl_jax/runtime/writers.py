@@ -8,8 +8,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from rmtl_jax import durable, json_files, types
 from rmtl_jax.runtime.tracking import sending
 from rmtl_jax.runtime.tracking import trackers as registry
@@ -112,18 +110,6 @@ class Writer:
     """Hands the settings to trackers."""
     for tracker in self._trackers:
       tracker.parameters(values)
-
-  def histogram(self, name: str, values: np.ndarray) -> None:
-    """Hands a histogram to trackers that take them.
-
-    Args:
-      name: its tag.
-      values: [R], finite, R >= 1.
-    """
-    for tracker in self._trackers:
-      take = getattr(tracker, 'histogram', None)
-      if take is not None:
-        take(name, values)
 
   def finish(self, record: Mapping[str, Any]) -> None:
     """Hands the metrics and files of a finished run to trackers."""

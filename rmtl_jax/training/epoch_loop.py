@@ -142,9 +142,7 @@ def fit(
       # could resume an epoch ahead of its control.
       if _is_due(context, ends_epoch=True):
         _save(context, stage, arms)
-  return {
-    name: _result(stage, arm, stopping.keeps_last) for name, arm in arms.items()
-  }
+  return {name: _result(arm, stopping.keeps_last) for name, arm in arms.items()}
 
 
 def _epochs(arms: Mapping[str, Arm]) -> int:
@@ -245,18 +243,11 @@ def _summary(name: str, arm: Arm, stopping: Stopping) -> str:
   return f'{name}  {arm.epoch} {unit}s  kept: {kept}  {value}'.rstrip()
 
 
-def _result(stage: str, arm: Arm, keeps_last: bool) -> saved.Result:
-  """Kept parameters of an arm, of stage 3 also the last ones.
-
-  Early stopping may keep the pre-trained parameters of both arms. The last
-  epoch tells them apart: both have trained it, and no score has chosen it for
-  one of them.
-  """
-  last = saved.Result(arm.params, arm.epoch)
+def _result(arm: Arm, keeps_last: bool) -> saved.Result:
+  """The parameters that are kept of an arm."""
   if keeps_last or arm.best_epoch == arm.epoch > 0:
-    return last
-  kept = saved.Result(arm.best, arm.best_epoch)
-  return kept._replace(last=last) if stage == 'finetune' and arm.epoch else kept
+    return saved.Result(arm.params, arm.epoch)
+  return saved.Result(arm.best, arm.best_epoch)
 
 
 # --- Checkpoints of a stage in training.

@@ -1,9 +1,7 @@
 """Saved stages of a run, and how they are resumed.
 
 A stage in training has checkpoints in checkpoints/state, a finished one leaves
-one checkpoint per model: pretrain, critic, constant, finetune. Where stage 3
-keeps an earlier epoch than its last, that one has another checkpoint:
-constant_last, finetune_last.
+one checkpoint per model: pretrain, critic, constant, finetune.
 """
 
 from __future__ import annotations
@@ -32,12 +30,10 @@ class Result(NamedTuple):
   Attributes:
     params: its parameters at the best epoch.
     epoch: that epoch; 0 is before the first, and for critics.
-    last: an arm of stage 3 after its last epoch; None where that is the best.
   """
 
   params: Any
   epoch: int
-  last: Result | None = None
 
 
 @dataclasses.dataclass
@@ -140,11 +136,8 @@ def keep(
   for name, result in results.items():
     if name in finished.results:  # and only the other arm was lost
       continue
-    # The last epoch first: a model that is finished has both.
-    if result.last is not None:
-      _keep(run, context, workdir.last(name), result.last)
     _keep(run, context, name, result)
-    finished.results[name] = result._replace(last=None)
+    finished.results[name] = result
 
 
 def _keep(
@@ -161,22 +154,6 @@ def _keep(
     )
   with contextlib.closing(run.checkpoint(name)) as store:
     store.save(result.epoch, result.params, record)
-
-
-def restore_last(
-  run: workdir.Run, models: models_lib.Models, name: str
-) -> Result | None:
-  """An arm of stage 3 after its last epoch.
-
-  Returns:
-    None where the run has no such checkpoint: it is gone, or the last epoch is
-    the one that was kept.
-
-  Raises:
-    checkpoints.Damaged: it is damaged.
-  """
-  last = workdir.last(name)
-  return restore(run, models, names=(last,)).results.get(last)
 
 
 def latest_history(

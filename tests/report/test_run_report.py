@@ -99,22 +99,6 @@ def test_a_table_shows_what_a_task_has():
   assert table.rows[1][1:] == ('0.6000', '0.2500', '0.7123', '21.54')
 
 
-def test_picture_with_and_without_critics(tmp_path):
-  history = [
-    {'stage': 'pretrain', 'epoch': e, 'validation_auc_click': 0.5 + e / 10}
-    for e in (1, 2)
-  ]
-  curves = {
-    'weight_by_step': {'click': [1.5, 1.2]},
-    'q_histogram': {'click': {'edges': [-2, -1, 0], 'counts': [3, 5]}},
-  }
-  for name, record in (('a', example()), ('b', example(curves=curves))):
-    path = tmp_path / 'report' / f'{name}.png'
-    rows = run_report.models(record)
-    run_pictures.overview(record, rows, history, path)
-    assert path.read_bytes().startswith(b'\x89PNG')
-
-
 def test_stage_3_follows_the_epoch_that_was_kept():
   points = [(1, 0.6), (2, 0.8), (3, 0.7)]
   for epochs, member, expected in (

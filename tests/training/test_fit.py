@@ -93,23 +93,20 @@ def test_every_arm_sees_every_row_of_every_epoch():
   names = ('constant', 'finetune')
   assert one.seen == [(name, e) for e in (1, 2, 3) for name in names]
   for name in names:
-    assert found[name].epoch == 3 and found[name].last is None
+    assert found[name].epoch == 3
     assert found[name].params == 3 * problem.ROWS
     arm = one.arms[name]
     assert int(arm.state.step) == sum(steps(e) for e in (1, 2, 3))
   assert [(e['stage'], e['epoch']) for e in one.context.history] == one.seen
 
 
-def test_the_best_epoch_is_kept_and_the_last_of_stage_3():
+def test_the_best_epoch_is_kept():
   one = Counting(4, values=[1.0, 3.0, 3.0, 2.0])
   found = one()['finetune']
   assert found.epoch == 2 and found.params == 2 * problem.ROWS
-  assert found.last.epoch == 4 and found.last.params == 4 * problem.ROWS
   last = Counting(2, values=[3.0, 1.0])
   last.stopping = last.stopping._replace(keeps_last=True)
   assert last()['finetune'].epoch == 2
-  of_stage_1 = Counting(2, values=[3.0, 1.0])('pretrain')['finetune']
-  assert of_stage_1.epoch == 1 and of_stage_1.last is None
 
 
 def test_a_stage_ends_when_it_is_done():

@@ -9,12 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from rmtl_jax import durable
-
-# Bins of a histogram.
-_BINS = 50
 
 
 @functools.cache
@@ -38,7 +33,7 @@ def _tensorboard() -> tuple[Any, Any, Any]:
 
 
 class Board:
-  """See registry.Tracker; takes histograms too."""
+  """See registry.Tracker."""
 
   run_id = ''
 
@@ -78,11 +73,6 @@ class Board:
 
   def artifacts(self, paths: Sequence[pathlib.Path]) -> None:
     """Nothing: they are in RUN."""
-
-  def histogram(self, name: str, values: np.ndarray) -> None:
-    """Writes a histogram of values [R], finite, R >= 1."""
-    content = self._summary.histogram(name, np.asarray(values), _BINS)
-    self._add(content, 0)
 
   def _add(self, content: Any, step: int) -> None:
     event = self._events.Event(

@@ -56,7 +56,6 @@ def test_a_tracker_gets_three_calls(tmp_path, register):
   writer = writers.Writer(tmp_path, EPOCHS[:1], ['fake'])
   writer.parameters({'seed': 3})
   writer.write(EPOCHS[1])
-  writer.histogram('critic/q', [1.0])  # which it does not take
   writer.finish(RECORD)
   writer.close()
   assert calls == [
