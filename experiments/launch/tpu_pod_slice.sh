@@ -62,7 +62,6 @@ case ${1:-} in
         --workdir=$RUN --data_dir=$DATA \
         --mesh=data:$CHIPS \
         --config.batch.lanes=$((32 * CHIPS)) \
-        --config.batch.readers=$HOSTS \
         --config.batch.input=streaming \
         --config.network.embedding_adam=rows"
     echo "Each host's journal has its own lines (journalctl -u rmtl)."

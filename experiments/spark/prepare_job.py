@@ -151,7 +151,7 @@ def _describe(
     item_field=schema.categorical_of(schema.item),
     item='' if schema.item is None else 'item',
     identity=('row_hash',),
-    options={'schema': schema.to_dict()},
+    options={'schema': schema.record},
   )
 
 

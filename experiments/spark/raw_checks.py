@@ -31,7 +31,7 @@ def faults(rows: sql.DataFrame, schema: schema_lib.TableSchema) -> list[Fault]:
   found: list[Fault] = []
   if schema.time is not None:
     right = raw_columns.time(schema).between(_EARLIEST_MS, _LATEST_MS)
-    expected = f'a time between the years 1900 and 3000 ({schema.unit})'
+    expected = f'a time between the years 1900 and 3000 ({schema.clock.unit})'
     found.append((schema.time, ~F.coalesce(right, F.lit(False)), expected))
   if schema.session or schema.user:
     missing = [

@@ -52,14 +52,14 @@ def time(schema: schema_lib.TableSchema) -> sql.Column:
   if schema.time is None:
     return F.lit(0).cast('bigint')
   value = column(schema.time)
-  if schema.unit == 'iso':
+  if schema.clock.unit == 'iso':
     return F.unix_millis(value.try_cast('timestamp'))
-  if schema.unit == 's':
+  if schema.clock.unit == 's':
     value = F.round(value.try_cast('double') * 1_000_000)
   else:
     # Fractions are rounded, as a cast to a whole number does elsewhere.
     value = F.round(value.try_cast('decimal(38, 6)'))
-  value, per_ms = value.try_cast('bigint'), F.lit(_PER_MS[schema.unit])
+  value, per_ms = value.try_cast('bigint'), F.lit(_PER_MS[schema.clock.unit])
   # `div` rounds to 0, and ms are rounded down.
   return F.call_function('div', value - F.pmod(value, per_ms), per_ms)
 

@@ -49,7 +49,7 @@ def check(
       raise types.InputError(
         f'{file}: the Spark job reads no zstd; rmtl prepare does'
       )
-  for key in _unknown(schema.to_dict()):
+  for key in _unknown(schema.record):
     raise types.InputError(
       f'{path}: {key}: the Spark job does not take it; rmtl prepare does'
     )
@@ -70,14 +70,18 @@ def _unknown(record: dict[str, Any]) -> Iterator[str]:
     for i, field in enumerate(record.get(kind, ())):
       yield from _others(field, keys, f'{kind}[{i}].')
   for i, task in enumerate(record['tasks']):
+    if isinstance(task, str):
+      continue
     loss = task.get('loss')
     settings = kinds.LOSSES.find(loss).settings if loss else ()
     yield from _others(task, (*_TASK, *settings), f'tasks[{i}].')
-    if task.get('null', 'not_observed') != 'not_observed':
+    if task.get('null') not in (None, 'refused', 'not_observed'):
       yield f'tasks[{i}].null'
 
 
 def _others(
-  record: dict[str, Any], known: Iterable[str], place: str = ''
+  record: dict[str, Any] | str, known: Iterable[str], place: str = ''
 ) -> list[str]:
-  return [f'{place}{key}' for key in record if key not in known]
+  # A text is the name of a column.
+  keys = () if isinstance(record, str) else record
+  return [f'{place}{key}' for key in keys if key not in known]

@@ -56,7 +56,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   rows = manifest.splits['train'].rows
   size = next(one for one in _SIZES if rows <= one.rows)
   least, most = _LANES
-  # Powers of two, which meshes and readers divide.
+  # Powers of two, which meshes divide.
   lanes = 2 ** int(math.log2(min(max(rows / (_STEPS * _SLOTS), least), most)))
   steps = max(rows / (lanes * _SLOTS), 1)
   variants = _variants(id_fields(manifest), manifest)

@@ -23,16 +23,6 @@ def check(config: run_settings.Config) -> None:
       raise types.InputError(f'config.{fault}')
 
 
-def _readers_divide_lanes(config: run_settings.Config) -> str:
-  batch = config.batch
-  if not batch.lanes % batch.readers:
-    return ''
-  return (
-    f'batch.readers: {batch.readers} does not divide the {batch.lanes} lanes'
-    ' of a batch'
-  )
-
-
 def _backbone_has_its_experts(config: run_settings.Config) -> str:
   least = backbone_registry.BACKBONES.find(config.backbone).min_experts
   if config.network.num_experts >= least:
@@ -114,7 +104,6 @@ def _fitted_members_differ(config: run_settings.Config) -> str:
 
 # Each gives its error, from the setting's name on, or '' where it is kept.
 RULES: tuple[Callable[[run_settings.Config], str], ...] = (
-  _readers_divide_lanes,
   _backbone_has_its_experts,
   _lambda_has_a_known_sign,
   _balancers_know_their_settings,

@@ -281,8 +281,6 @@ class BatchConfig:
     lane_length: slots of a lane (T); longer sessions are cut, between times
       where they can be.
     steps_per_dispatch: most steps in one call of the compiled loop.
-    readers: shares in which blocks are dealt out; a batch has as many lanes
-      of each, so that as many processes can read their own.
     input: `resident` data is in memory and on the device, `streaming` reads a
       window at a time; `auto` streams what is larger than a quarter of the
       device's memory. The batches are the same.
@@ -291,7 +289,6 @@ class BatchConfig:
   lanes: Annotated[int, Range(1, 2**20)] = 32
   lane_length: Annotated[int, Range(2, 2**20)] = 64
   steps_per_dispatch: Annotated[int, Range(1, 2**20)] = 32
-  readers: Annotated[int, Range(1, 2**20)] = 1
   input: Literal['auto', 'resident', 'streaming'] = 'auto'
 
 

@@ -112,33 +112,24 @@ def session_order(
   sessions: int,
   seed: tuple[int, ...],
   epoch: int,
-  config: config_lib.BatchConfig,
-  reader: int = 0,
 ) -> np.ndarray:
   """Shuffles sessions in two levels: permutes blocks, then shuffles windows.
 
-  Fixed blocks of neighbouring sessions are permuted over the whole split and
-  dealt out to the readers; then sessions are shuffled within windows of blocks.
-  A reader that holds one window in memory gives the same order as one that
-  holds all, whatever the files.
+  Fixed blocks of neighbouring sessions are permuted over the whole split; then
+  sessions are shuffled within windows of blocks. The order is the same whether
+  one window at a time is in memory or all, and whatever the files.
 
   Args:
     sessions: S.
     seed: the run's seed and the stage's number.
     epoch: counted from 0.
-    config: readers.
-    reader: 0 to `config.readers` - 1.
 
   Returns:
-    i64[S], a permutation; with several readers the part of this reader.
+    i64[S], a permutation.
   """
-  # All readers draw the same permutation of blocks, so they agree on who reads
-  # what without talking; within its blocks each draws on its own.
   generator = np.random.default_rng((*seed, epoch))
   size = BLOCK_SESSIONS
-  blocks = generator.permutation(-(-sessions // size))[reader :: config.readers]
-  if config.readers > 1:
-    generator = np.random.default_rng((*seed, epoch, 2, reader))
+  blocks = generator.permutation(-(-sessions // size))
   order = (blocks[:, None] * size + np.arange(size)).reshape(-1)
   order = order[order < sessions]
   window = size * WINDOW_BLOCKS
@@ -155,7 +146,7 @@ class Epoch:
     starts: i64[S + 1], first row of every session, then the number of rows.
     seed: the run's seed and the stage's number.
     number: of the pass, counted from 0.
-    config: lanes and lane length; block and window sizes; readers.
+    config: lanes and lane length.
     cuts: from `find_cuts`; None where no two rows of a session have one time.
   """
 
@@ -165,69 +156,43 @@ class Epoch:
   config: config_lib.BatchConfig
   cuts: np.ndarray | None = None
 
-  def windows(self, reader: int = 0) -> Iterator[Plan]:
-    """Packs one reader's sessions, [N, T] lanes per window of the shuffle.
+  def windows(self) -> Iterator[Plan]:
+    """Packs the sessions, [N, T] lanes per window of the shuffle.
 
-    A window is packed by itself, so that a reader needs one at a time.
-
-    Args:
-      reader: 0 to `config.readers` - 1.
+    A window is packed by itself, so that one at a time can be in memory.
     """
-    config = self.config
-    own = (1, reader) if config.readers > 1 else (1,)
-    generator = np.random.default_rng((*self.seed, self.number, *own))
-    for sessions in self._window_sessions(reader):
-      first, length, ends = _pieces(self.starts, sessions, self._cuts)
-      lane, offset = pack_lanes(length, config.lane_length)
-      lanes = int(lane.max()) + 1
+    generator = np.random.default_rng((*self.seed, self.number, 1))
+    slots = self.config.lane_length
+    for pieces in self._window_pieces():
+      lane, offset = pack_lanes(pieces.length, slots)
       # The last lanes hold left-overs: short sessions and gaps. Shuffled, they
       # spread over the batches in place of making up their own batch.
-      lane = generator.permutation(lanes)[lane]
-      yield _fill(first, length, ends, lane, offset, config.lane_length)
+      lane = generator.permutation(int(lane.max()) + 1)[lane]
+      yield _fill(pieces, lane, offset, slots)
 
-  @functools.cached_property
-  def _cuts(self) -> np.ndarray:
-    if self.cuts is not None:
-      return self.cuts
-    return find_cuts(self.starts, self.config.lane_length)
-
-  def _window_sessions(self, reader: int) -> Iterator[np.ndarray]:
-    """A reader's sessions in the pass's order, i64[W] for each window."""
-    config = self.config
-    order = session_order(
-      len(self.starts) - 1, self.seed, self.number, config, reader
-    )
+  def _window_pieces(self) -> Iterator[_Pieces]:
+    """Sessions in the pass's order, cut to lanes, window by window."""
+    order = session_order(len(self.starts) - 1, self.seed, self.number)
+    cuts = self.cuts
+    if cuts is None:
+      cuts = find_cuts(self.starts, self.config.lane_length)
     size = BLOCK_SESSIONS * WINDOW_BLOCKS
     for begin in range(0, len(order), size):
-      yield order[begin : begin + size]
-
-  def _lanes(self, reader: int) -> int:
-    """Counts the lanes of `windows` without filling them."""
-    slots = self.config.lane_length
-    lanes = 0
-    for sessions in self._window_sessions(reader):
-      _, length, _ = _pieces(self.starts, sessions, self._cuts)
-      lanes += int(pack_lanes(length, slots)[0].max()) + 1
-    return lanes
+      yield _cut(self.starts, order[begin : begin + size], cuts)
 
   @functools.cached_property
   def plan(self) -> Plan:
     """All batches; the last one may have empty lanes."""
-    config = self.config
-    own = config.lanes // config.readers
-    readers = [[*self.windows(reader)] for reader in range(config.readers)]
-    lanes = [sum(len(w.row) for w in windows) for windows in readers]
-    steps = -(-max(lanes) // own)
-    slots = config.lane_length
-    parts = [_batches(windows, own, steps, slots) for windows in readers]
-    return Plan(*(np.concatenate(x, axis=1) for x in zip(*parts, strict=True)))
+    return _batches([*self.windows()], self.config)
 
   @functools.cached_property
   def steps(self) -> int:
-    """Number of batches: that of the reader with the most lanes."""
-    config = self.config
-    most = max(self._lanes(reader) for reader in range(config.readers))
-    return -(-most // (config.lanes // config.readers))
+    """Number of batches, without filling them."""
+    slots = self.config.lane_length
+    lanes = 0
+    for pieces in self._window_pieces():
+      lanes += int(pack_lanes(pieces.length, slots)[0].max()) + 1
+    return -(-lanes // self.config.lanes)
 
 
 def distinct_capacity(
@@ -255,7 +220,7 @@ def distinct_capacity(
   # A batch of a pass comes mostly from one window, so its sessions are
   # neighbours in time and have fewer distinct values than any others.
   if sessions > window:
-    order = session_order(sessions, (0,), 0, config)
+    order = session_order(sessions, (0,), 0)
   else:
     order = np.random.default_rng(0).permutation(sessions)
   length = np.diff(starts)[order]
@@ -292,12 +257,9 @@ def ordered_plan(
   """
   if cut_at is None:
     cut_at = find_cuts(starts, config.lane_length)
-  order = np.arange(len(starts) - 1)
-  first, length, ends = _pieces(starts, order, cut_at)
-  lane, offset = _next_fit(length, config.lane_length)
-  lanes = _fill(first, length, ends, lane, offset, config.lane_length)
-  steps = -(-len(lanes.row) // config.lanes)
-  return _batches([lanes], config.lanes, steps, config.lane_length)
+  pieces = _cut(starts, np.arange(len(starts) - 1), cut_at)
+  lane, offset = _next_fit(pieces.length, config.lane_length)
+  return _batches([_fill(pieces, lane, offset, config.lane_length)], config)
 
 
 def pack_lanes(
@@ -371,10 +333,22 @@ def _next_fit(
   return lane, offset - np.repeat(offset[firsts], counts)
 
 
-def _pieces(
-  starts: np.ndarray, order: np.ndarray, cut_at: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Cuts sessions: each piece's first row, length and whether it is the last.
+class _Pieces(NamedTuple):
+  """Sessions, cut so that each piece fits a lane, [P] each.
+
+  Attributes:
+    first: i64[P], first row.
+    length: i64[P], rows.
+    is_last: bool[P], whether the piece ends its session.
+  """
+
+  first: np.ndarray
+  length: np.ndarray
+  is_last: np.ndarray
+
+
+def _cut(starts: np.ndarray, order: np.ndarray, cut_at: np.ndarray) -> _Pieces:
+  """Cuts sessions.
 
   Args:
     starts: i64[S + 1].
@@ -393,22 +367,17 @@ def _pieces(
   is_last = part == count[owner] - 1
   first = np.where(part == 0, begin[owner], bounds[at - 1])
   length = np.where(is_last, end[owner], bounds[at]) - first
-  return first, length, is_last
+  return _Pieces(first, length, is_last)
 
 
 def _fill(
-  first: np.ndarray,
-  length: np.ndarray,
-  ends: np.ndarray,
-  lane: np.ndarray,
-  offset: np.ndarray,
-  slots: int,
+  pieces: _Pieces, lane: np.ndarray, offset: np.ndarray, slots: int
 ) -> Plan:
   """Writes every piece into its slots of N lanes, [N, T]."""
+  first, length, is_last = pieces
   lanes = int(lane.max()) + 1 if len(lane) else 0
-  row = np.full(lanes * slots, -1, np.int32)
-  segment = np.full(lanes * slots, -1, np.int32)
-  is_last = np.zeros(lanes * slots, bool)
+  plan = empty_lanes(lanes, slots)
+  row, ends, segment = (part.reshape(-1) for part in plan)
   # A piece's own number is enough: neighbours in a lane differ in it.
   piece = np.repeat(np.arange(len(first), dtype=np.int32), length)
   number = np.arange(len(piece))
@@ -417,22 +386,20 @@ def _fill(
   target = (goal - before)[piece] + number
   row[target] = (first - before)[piece] + number
   segment[target] = piece
-  is_last[(goal + length - 1)[ends]] = True
-  shape = (lanes, slots)
-  return Plan(
-    row.reshape(shape), is_last.reshape(shape), segment.reshape(shape)
-  )
+  ends[(goal + length - 1)[is_last]] = True
+  return plan
 
 
 def empty_lanes(lanes: int, slots: int) -> Plan:
   """Empty lanes, [lanes, T]."""
   empty = np.full((lanes, slots), -1, np.int32)
-  return Plan(empty, np.zeros((lanes, slots), bool), empty)
+  return Plan(empty, np.zeros((lanes, slots), bool), empty.copy())
 
 
-def _batches(windows: list[Plan], lanes: int, steps: int, slots: int) -> Plan:
+def _batches(windows: list[Plan], config: config_lib.BatchConfig) -> Plan:
   """Groups lanes into batches, [steps, lanes, T], the last filled up."""
   used = sum(len(window.row) for window in windows)
-  full = (*windows, empty_lanes(steps * lanes - used, slots))
+  full = (*windows, empty_lanes(-used % config.lanes, config.lane_length))
   joined = [np.concatenate(x) for x in zip(*full, strict=True)]
-  return Plan(*(x.reshape(steps, lanes, slots) for x in joined))
+  shape = (-1, config.lanes, config.lane_length)
+  return Plan(*(x.reshape(shape) for x in joined))

@@ -6,14 +6,14 @@ import dataclasses
 import math
 import pathlib
 import typing
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet, prepared_file
+from rmtl_jax.data import parquet, prepared_file, reading
 
 if typing.TYPE_CHECKING:
   from rmtl_jax.data import streaming
@@ -37,7 +37,7 @@ class SplitColumns:
     numeric: f32[R, N].
     labels: f32[R, K].
     session: i64[R], the session's number.
-    user: i64[R], column_reader.NULL where it is unknown; or None.
+    user: i64[R], prepared_file.NULL where it is unknown; or None.
     row_id: i64[R], the row of the raw file.
     oracle: f64[R, K] true probabilities (simulated data) or None.
     time: i32[R], distinct pairs of session and timestamp before the row's:
@@ -200,69 +200,39 @@ def row_means(values: Any, sample_weight: np.ndarray | None) -> Any:
 def read_split(
   data_dir: str | pathlib.Path, manifest: manifest_lib.Manifest, split: str
 ) -> SplitColumns:
-  """Reads one split and checks it against the manifest.
-
-  Args:
-    data_dir: the directory with manifest.json.
-    split: 'train', 'validation' or 'test'.
+  """Reads one split into memory and checks it against the manifest.
 
   Raises:
-    types.InputError: no such split, a file that is missing or unreadable, a
-      column that is missing or of the wrong type, or a value out of range;
-      names file, column and row.
+    types.InputError: as for `SplitFiles` and its `blocks`.
   """
-  rows, has_users = 0, True
-  for file in open_files(data_dir, manifest, split):
-    rows += file.rows
-    has_users &= file.has_users
-  expected = manifest.splits[split]
-  check_count(data_dir, split, 'rows', rows, expected.rows)
-  columns = _read(open_files(data_dir, manifest, split), rows, has_users)
-  sessions = len(columns.starts) - 1
-  check_count(data_dir, split, 'sessions', sessions, expected.sessions)
-  return dataclasses.replace(
-    columns,
-    sample_weight=columns.sample_weight if manifest.weighted else None,
+  files = SplitFiles(data_dir, manifest, split)
+  # Filled block by block: joining the blocks would need each row twice.
+  whole: dict[str, Any] = {}
+  starts, at, times = [], 0, 0
+  for block in files.blocks():
+    end = at + len(block.new_time)
+    found = block.columns | {'time': number_times(block.new_time, times)}
+    del found['timestamp']
+    times += int(block.new_time.sum())
+    starts.append(np.flatnonzero(block.new_session) + at)
+    for name, part in found.items():
+      if part is None:
+        whole[name] = None
+        continue
+      if name not in whole:
+        whole[name] = _empty((files.rows, *part.shape[1:]), part.dtype)
+      whole[name][at:end] = part
+    at = end
+  parquet.release_memory()  # which decoding took, and training wants
+  if not manifest.weighted:
+    whole['sample_weight'] = None
+  return SplitColumns(
+    **whole,
+    starts=np.concatenate([*starts, [files.rows]]),
     sampling=manifest_lib.sampling(manifest.tasks),
     losses=manifest.losses,
     within=manifest.within,
   )
-
-
-def _read(
-  found: Iterable[prepared_file.PreparedFile], rows: int, has_users: bool
-) -> SplitColumns:
-  """Reads files block by block into arrays of the split's size.
-
-  Concatenating the files' columns would hold every row twice.
-  """
-  whole: dict[str, Any] = {}
-  at, order, times = 0, OrderCheck(), 0
-  for file in found:
-    for first, groups in file.blocks(BLOCK_ROWS):
-      block = file.whole(groups)
-      _, new_time = order.advance(
-        file.path, first, block['session'], block.pop('timestamp')
-      )
-      block['time'] = number_times(new_time, times)
-      times += int(new_time.sum())
-      if not has_users:  # if one file lacks users, the split has none
-        block['user'] = None
-      whole = whole or {
-        name: None
-        if part is None
-        else _empty((rows, *part.shape[1:]), part.dtype)
-        for name, part in block.items()
-      }
-      end = at + len(block['session'])
-      for name, part in block.items():
-        if part is not None:
-          whole[name][at:end] = part
-      at = end
-  parquet.release_memory()  # which decoding took, and training wants
-  session = whole['session']
-  changes = np.flatnonzero(session[1:] != session[:-1]) + 1
-  return SplitColumns(**whole, starts=np.concatenate([[0], changes, [rows]]))
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -271,31 +241,6 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
   memory = np.empty(size + _ALIGNMENT, np.uint8)
   begin = -memory.ctypes.data % _ALIGNMENT
   return memory[begin : begin + size].view(dtype).reshape(shape)
-
-
-def open_files(
-  data_dir: str | pathlib.Path, manifest: manifest_lib.Manifest, split: str
-) -> Iterator[prepared_file.PreparedFile]:
-  """Opens a split's files, one after the other.
-
-  Raises:
-    types.InputError: no such split, or a file that can't be opened.
-  """
-  for name in file_names(manifest, split):
-    yield prepared_file.PreparedFile(pathlib.Path(data_dir) / name, manifest)
-
-
-def file_names(manifest: manifest_lib.Manifest, split: str) -> tuple[str, ...]:
-  """A split's files, relative to the data's directory, in order.
-
-  Raises:
-    types.InputError: no such split.
-  """
-  if split not in manifest.splits:
-    raise types.InputError(
-      f'split: {split!r} is not one of {", ".join(manifest.splits)}'
-    )
-  return manifest.splits[split].files
 
 
 def number_times(new_time: np.ndarray, before: int) -> np.ndarray:
@@ -308,73 +253,153 @@ def number_times(new_time: np.ndarray, before: int) -> np.ndarray:
   return (np.cumsum(new_time) + (before - 1)).astype(np.int32)
 
 
-class OrderCheck:
-  """Checks that rows, read block by block, are sorted by session and time."""
+class Block(NamedTuple):
+  """Adjacent rows of a file.
 
-  def __init__(self):
-    """Before the first row."""
-    # Of the row before; none yet.
-    self._last = np.zeros(0, np.int64), np.zeros(0, np.int64)
+  Attributes:
+    columns: arrays by name, as PreparedFile.read has them.
+    new_session: whether a row is the first of its session, bool[B].
+    new_time: whether it is the first of its session and time, bool[B].
+  """
 
-  def advance(
+  columns: dict[str, Any]
+  new_session: np.ndarray
+  new_time: np.ndarray
+
+
+class SplitFiles:
+  """The files of a split.
+
+  Attributes:
+    manifest: of the data.
+    group_rows: rows of each row group, i64[G], by file.
+    has_users: whether every file has users; if one lacks them, the split does.
+  """
+
+  def __init__(
     self,
-    path: pathlib.Path,
-    first: int,
-    session: np.ndarray,
-    timestamp: np.ndarray,
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """Checks the next rows.
+    data_dir: str | pathlib.Path,
+    manifest: manifest_lib.Manifest,
+    split: str,
+  ):
+    """Reads the footers of the files.
 
     Args:
-      first: which row of the file they begin with.
-      session: i64[B].
-      timestamp: i64[B].
-
-    Returns:
-      bool[B] twice: whether a row is the first of its session, and of its
-      session and time.
+      data_dir: the directory with manifest.json.
+      split: 'train', 'validation' or 'test'.
 
     Raises:
-      types.InputError: sessions that are not in order, or times that fall
-        within a session; names file and row.
+      types.InputError: no such split, a file that is missing or unreadable, or
+        another number of rows than the manifest has.
     """
-    # The row before the block stands in front of it, so that one comparison
-    # of neighbours serves within blocks and between them.
-    last, last_time = self._last
-    known = len(last)
-    session = np.concatenate([last, session])
-    time = np.concatenate([last_time, timestamp])
-    same = session[1:] == session[:-1]
-    for name, falls, expected in (
-      ('session_id', session[1:] < session[:-1], 'sessions in order'),
-      (
-        'timestamp',
-        same & (time[1:] < time[:-1]),
-        'rows of a session in the order of time',
-      ),
-    ):
-      if falls.any():
-        row = first + int(np.argmax(falls)) + 2 - known
-        raise types.InputError(
-          f'{path}: row {row}, column {name!r}: is less than in the row before,'
-          f' expected {expected}'
-        )
-    self._last = session[-1:], time[-1:]
-    begins = np.ones(len(timestamp) - len(same), bool)
-    new_time = ~same | (time[1:] != time[:-1])
-    return np.append(begins, ~same), np.append(begins, new_time)
+    self.manifest, self._split = manifest, split
+    self._dir = pathlib.Path(data_dir)
+    self._names = manifest.file_names(split)
+    self._snapshot = reading.Snapshot(data_dir, manifest, (split,))
+    self.group_rows, self.has_users = [], True
+    for file in self.open_all():
+      self.group_rows.append(file.group_rows)
+      self.has_users &= file.has_users
+    self.rows = int(sum(map(np.sum, self.group_rows)))
+    self._check('rows', self.rows, manifest.splits[split].rows)
+
+  def open(self, number: int) -> prepared_file.PreparedFile:
+    """Opens a file, by its place in the split.
+
+    Raises:
+      types.InputError: it can't be opened, or has changed.
+    """
+    # Checked twice: a file that is being replaced may not open at all, which
+    # would be reported as damage; one that opened may be the new one.
+    self.check_unchanged(number)
+    path = self._dir / self._names[number]
+    file = prepared_file.PreparedFile(path, self.manifest)
+    self.check_unchanged(number)
+    return file
+
+  def open_all(self) -> Iterator[prepared_file.PreparedFile]:
+    """Opens the files one after the other."""
+    return map(self.open, range(len(self._names)))
+
+  def check_unchanged(self, number: int) -> None:
+    """Refuses a file that has changed since the footers were read."""
+    self._snapshot.check_file(self._names[number])
+
+  def blocks(
+    self, on_rows: Callable[[int], None] = lambda rows: None
+  ) -> Iterator[Block]:
+    """Reads and checks all rows, block by block.
+
+    Args:
+      on_rows: called with the number of rows that are checked.
+
+    Raises:
+      types.InputError: a value out of range, sessions or times that are not in
+        order, or another number of sessions than the manifest has; names file,
+        column and row.
+    """
+    last, sessions = None, 0
+    for file in self.open_all():
+      for first, groups in file.blocks(BLOCK_ROWS):
+        found = file.read(groups=groups)
+        if not self.has_users:
+          found['user'] = None
+        session, time = found['session'], found['timestamp']
+        if len(session):
+          begins = _begins(file.path, first, (session, time), last)
+          last = session[-1], time[-1]
+          sessions += int(begins[0].sum())
+          yield Block(found, *begins)
+          on_rows(len(session))
+    self._snapshot.check()
+    self._check(
+      'sessions', sessions, self.manifest.splits[self._split].sessions
+    )
+
+  def _check(self, noun: str, found: int, expected: int) -> None:
+    """Refuses an empty split and another count than the manifest's."""
+    if found != expected or not found:
+      raise types.InputError(
+        f'{self._dir}: split {self._split!r} has {found} {noun}, manifest.json'
+        f' has {expected}' + ('' if found else '; an empty split is of no use')
+      )
 
 
-def check_count(
-  data_dir: str | pathlib.Path, split: str, noun: str, found: int, expected: int
-) -> None:
-  """Refuses an empty split and one with another count than the manifest's.
+def _begins(
+  path: pathlib.Path,
+  first: int,
+  rows: tuple[np.ndarray, np.ndarray],
+  last: tuple[np.ndarray, np.ndarray] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Whether rows are the first of their session, and of its time, bool[B].
+
+  Args:
+    path: of the file.
+    first: which row of the file they begin with.
+    rows: session and time, i64[B], B > 0.
+    last: those of the row before, or None.
 
   Raises:
-    types.InputError: names the split and both numbers.
+    types.InputError: sessions that are not in order, or times that fall within
+      a session; names file and row.
   """
-  if found != expected or not found:
-    raise types.InputError(
-      f'{data_dir}: split {split!r} has {found} {noun}, manifest.json has'
-      f' {expected}' + ('' if found else '; an empty split is of no use')
-    )
+  session, time = rows
+  last_session, last_time = last or (session[0], time[0])
+  session_before = np.append(last_session, session[:-1])
+  time_before = np.append(last_time, time[:-1])
+  same = session == session_before
+  for name, falls, expected in (
+    ('session_id', session < session_before, 'sessions in order'),
+    (
+      'timestamp',
+      same & (time < time_before),
+      'rows of a session in the order of time',
+    ),
+  ):
+    if falls.any():
+      raise types.InputError(
+        f'{path}: row {first + int(np.argmax(falls)) + 1}, column {name!r}: is'
+        f' less than in the row before, expected {expected}'
+      )
+  same[0] &= last is not None
+  return ~same, ~same | (time != time_before)

@@ -189,6 +189,18 @@ class Manifest:
     splits['train'] = together(splits['train'], splits['validation'])
     return dataclasses.replace(self, splits=splits)
 
+  def file_names(self, split: str) -> tuple[str, ...]:
+    """A split's files, relative to the data's directory, in order.
+
+    Raises:
+      types.InputError: no such split.
+    """
+    if split not in self.splits:
+      raise types.InputError(
+        f'split: {split!r} is not one of {", ".join(self.splits)}'
+      )
+    return self.splits[split].files
+
   def of_kind(self, kind: str) -> tuple[Field, ...]:
     """The fields of one kind, in order."""
     return tuple(f for f in self.fields if f.kind == kind)

@@ -18,7 +18,7 @@ from rmtl_jax import decoding, durable, json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 
-# In bytes; what a file's name may have beside it fits too.
+# In bytes; names of files are a little longer than those of fields and tasks.
 _LONGEST_NAME = 200
 # Files that tell what has a copy of its data's manifest.
 _COPY_HOLDERS = {
@@ -27,18 +27,10 @@ _COPY_HOLDERS = {
 }
 # Attributes that have another key in the file.
 _KEYS = {'vocabulary_owner': 'shares'}
-# Attributes of tasks that are not binary.
-_OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
-# Attributes that are in the file only where they say something.
-_SPARSE = (
-  *('weighted', 'only_after', 'negatives_kept', 'within_seconds'),
-  *('observed', 'digests'),
-)
-# Entries that are in the file only where they are false.
-_USUAL = ('has_time', 'split_by_time')
-# How many quantiles a numeric field has (`details`), and their largest size.
+# How many quantiles a numeric field has (`details`).
 _QUANTILES = (2, 1025)
-_LARGEST_QUANTILE = 1e30
+# Of quantiles, statistics and settings of losses.
+_LARGEST_NUMBER = 1e30
 # Of the years that a calendar has.
 _TIMES_MS = -62_135_596_800_000, 253_402_300_799_999
 # Vocabulary rows are int32.
@@ -47,25 +39,9 @@ _LARGEST_SIZE = 2**31 - 1
 
 def to_dict(manifest: manifest_lib.Manifest) -> dict[str, Any]:
   """The JSON object that `parse` reads."""
-  record = dataclasses.asdict(
-    manifest,
-    dict_factory=lambda pairs: {
-      _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
-    },
+  return dataclasses.asdict(
+    manifest, dict_factory=lambda pairs: {_KEYS.get(k, k): v for k, v in pairs}
   )
-  for entry in _USUAL:
-    if record[entry]:
-      del record[entry]
-  # A binary task has none of `_OF_KIND`.
-  record['tasks'] = [
-    {
-      name: value
-      for name, value in task.items()
-      if name not in _OF_KIND or not one.is_binary
-    }
-    for task, one in zip(record['tasks'], manifest.tasks, strict=True)
-  ]
-  return record
 
 
 def write(
@@ -85,11 +61,7 @@ def read(data_dir: str | os.PathLike[str]) -> manifest_lib.Manifest:
   """
   directory = pathlib.Path(data_dir)
   if holder := copy_holder(directory):
-    data = _data_of(directory)
-    raise types.InputError(
-      f'{data_dir}: is {holder}, expected prepared data'
-      f'{f", such as its own: {data}" if data else ""}'
-    )
+    raise types.InputError(f'{data_dir}: is {holder}, expected prepared data')
   missing = f'{data_dir} is not prepared data (make it with rmtl prepare)'
   return read_copy(directory, missing)
 
@@ -115,14 +87,6 @@ def copy_holder(directory: pathlib.Path) -> str:
   return ''
 
 
-def _data_of(directory: pathlib.Path) -> str:
-  """The prepared data that a run or a study names; '' if none."""
-  try:
-    return str(json_files.read(directory / 'config.json')['data_dir'])
-  except (types.InputError, LookupError, TypeError):
-    return ''
-
-
 def parse(record: Any, path: str = 'manifest.json') -> manifest_lib.Manifest:
   """Turns the decoded JSON into a Manifest.
 
@@ -141,257 +105,185 @@ def parse(record: Any, path: str = 'manifest.json') -> manifest_lib.Manifest:
   known = {field.name for field in dataclasses.fields(manifest_lib.Manifest)}
   record = {name: value for name, value in record.items() if name in known}
   manifest = decoding.decode(manifest_lib.Manifest, record, path, _KEYS)
-  for name in manifest.digests:
-    _check_inside(name, f'{path}: digests')
   _check_names(manifest.fields, f'{path}: fields')
   _check_names(manifest.tasks, f'{path}: tasks')
-  manifest = dataclasses.replace(
-    manifest, splits=_all_splits(manifest.splits, f'{path}: splits')
-  )
-  _check_fields(manifest, path)
-  _check_tasks(manifest, path)
+  _check_files(tuple(manifest.digests), f'{path}: digests')
+  if {*manifest.splits} != {*manifest_lib.SPLITS}:
+    raise types.InputError(
+      f'{path}: splits are {", ".join(manifest.splits)!r:.80}, expected'
+      f' {", ".join(manifest_lib.SPLITS)}'
+    )
+  in_order = {name: manifest.splits[name] for name in manifest_lib.SPLITS}
+  manifest = dataclasses.replace(manifest, splits=in_order)
+  sizes = {f.name: f.size for f in manifest.of_kind('categorical')}
+  for field in manifest.fields:
+    _check_field(field, sizes, f'{path}: fields: {field.name!r}')
+  for role in ('user_field', 'item_field'):
+    name = getattr(manifest, role)
+    right = name is None or name in sizes
+    _expect(right, f'{path}: {role}', name, 'a categorical field')
+  _expect(bool(manifest.tasks), f'{path}: tasks', [], 'at least one')
+  for i, task in enumerate(manifest.tasks):
+    what = f'{path}: tasks: {task.name!r}'
+    right = task.after is None or task.after in manifest.task_names[:i]
+    _expect(right, f'{what}: after', task.after, 'a task listed before')
+    _check_kind(task, what)
+    _check_rows(task, what)
+  rates = [t.negatives_kept for t in manifest.tasks if t.negatives_kept]
+  what = f'{path}: tasks: negatives_kept'
+  _expect(len(rates) < 2, what, rates, 'one at most')
   for name, split in manifest.splits.items():
     _check_split(split, manifest, f'{path}: splits: {name!r}')
   return manifest
 
 
-def _at_least(value: Any, what: str, low: int = 0) -> None:
-  if decoding.expect(value, int, what) < low:
-    raise types.InputError(f'{what} is {value!r:.80}, expected at least {low}')
+def _expect(right: bool, what: str, found: Any, expected: str) -> None:
+  if not right:
+    raise types.InputError(f'{what} is {found!r:.80}, expected {expected}')
+
+
+def _whole(value: Any, what: str, low: int = 0) -> None:
+  """Refuses what is no whole number from `low` on, or more than int32 has."""
+  decoding.expect(value, int, what)
+  expected = f'{low} to {_LARGEST_SIZE}'
+  _expect(low <= value <= _LARGEST_SIZE, what, value, expected)
 
 
 def _check_names(parts: Sequence[Any], what: str) -> None:
   """Refuses equal names, and those that can't be part of a file's name."""
   names = [part.name for part in parts]
   for i, name in enumerate(names):
-    if (
-      not name.isprintable()
-      or set(name) & set('/\\')
-      or name in ('', '.', '..')
-      or len(name.encode()) > _LONGEST_NAME
-    ):
-      raise types.InputError(
-        f'{what}: entry {i + 1}: name is {name!r:.80}, which can name no file'
-      )
-    if name in names[:i]:
-      raise types.InputError(f'{what}: {name!r} occurs twice')
-
-
-def _all_splits(
-  splits: dict[str, manifest_lib.Split], what: str
-) -> dict[str, manifest_lib.Split]:
-  """The splits in their order, if they are those of SPLITS."""
-  for name in splits:
-    if name not in manifest_lib.SPLITS:
-      raise types.InputError(f'{what}: no such split: {name!r:.80}')
-  for name in manifest_lib.SPLITS:
-    if name not in splits:
-      raise types.InputError(f'{what} lacks {name!r}')
-  return {name: splits[name] for name in manifest_lib.SPLITS}
-
-
-def _check_fields(manifest: manifest_lib.Manifest, path: str) -> None:
-  """Refuses fields that no network could have."""
-  for field in manifest.fields:
-    what = f'{path}: fields: {field.name!r}'
-    if field.kind not in manifest_lib.KINDS:
-      raise types.InputError(
-        f'{what} has kind {field.kind!r:.80}, expected one of'
-        f' {", ".join(manifest_lib.KINDS)}'
-      )
-    _at_least(field.size, f'{what}: size', int(field.kind != 'numeric'))
-    _at_least(field.width, f'{what}: width', int(field.kind == 'multi_valued'))
-    if field.size > _LARGEST_SIZE or field.width > _LARGEST_SIZE:
-      raise types.InputError(
-        f'{what} has more than {_LARGEST_SIZE} vocabulary rows or slots'
-      )
-    if 'vectors' in field.details:
-      _check_vectors(field, what)
-    if field.is_binned:
-      _check_edges(field, what)
-    if field.kind == 'numeric':
-      missing = field.details.get('missing', False)
-      decoding.expect(missing, bool, f'{what}: details: missing')
-    if field.kind == 'numeric' and 'quantiles' in field.details:
-      _check_quantiles(field.details['quantiles'], what)
-    if field.vocabulary_owner is not None:
-      _check_shares(field, manifest, what)
-  categorical = [field.name for field in manifest.of_kind('categorical')]
-  for role in ('user_field', 'item_field'):
-    name = getattr(manifest, role)
-    if name is not None and name not in categorical:
-      raise types.InputError(
-        f'{path}: {role} is {name!r:.80}, expected a categorical field'
-      )
-
-
-def _check_vectors(field: manifest_lib.Field, what: str) -> None:
-  """Refuses what can't describe vectors of a vocabulary."""
-  what = f'{what}: details: vectors'
-  found = decoding.expect(field.details['vectors'], dict, what)
-  if field.kind != 'categorical':
-    raise types.InputError(f'{what}: only a categorical field has vectors')
-  _at_least(found.get('width'), f'{what}: width', 1)
-  decoding.expect(found.get('trained'), bool, f'{what}: trained')
-
-
-def _check_quantiles(found: Any, what: str) -> None:
-  """Refuses what can't be the edges of bins."""
-  what = f'{what}: details: quantiles'
-  numbers = decoding.decode(tuple[float, ...], found, what)
-  least, most = _QUANTILES
-  if not (
-    least <= len(numbers) <= most
-    and all(abs(q) <= _LARGEST_QUANTILE for q in numbers)
-    and all(a < b for a, b in itertools.pairwise(numbers))
-  ):
-    raise types.InputError(
-      f'{what} are {found!r:.80}, expected a list of {least} to {most}'
-      f' increasing numbers of at most {_LARGEST_QUANTILE:.0e}'
+    right = (
+      name.isprintable()
+      and not set(name) & set('/\\')
+      and name not in ('', '.', '..')
+      and len(name.encode()) <= _LONGEST_NAME
     )
+    where = f'{what}: entry {i + 1}: name'
+    _expect(right, where, name, 'one that can be in the name of a file')
+    _expect(name not in names[:i], where, name, 'another than before')
 
 
-def _check_edges(field: manifest_lib.Field, what: str) -> None:
-  """Refuses what can't be the edges of bins."""
-  details = f'{what}: details'
-  edges = decoding.decode(
-    tuple[float, ...], field.details['edges'], f'{details}: edges'
-  )
-  rate = field.details.get('train_rate', 0.0)
-  decoding.expect(rate, float, f'{details}: train_rate')
-  for number in (*edges, rate):
-    if not abs(number) <= sys.float_info.max:
-      raise types.InputError(f'{details}: {number!r:.80} is no float')
-  if sorted(edges) != list(edges):
-    raise types.InputError(f'{details}: edges: expected rising numbers')
-  if field.kind != 'categorical' or field.size != len(edges) + 2:
-    raise types.InputError(
-      f'{what}: is {field.kind} of {field.size} rows, expected a categorical'
-      f' field of {len(edges) + 2}, as it has {len(edges)} edges'
-    )
+def _check_files(names: Sequence[str], what: str) -> None:
+  for name in names:
+    inside = pathlib.PurePosixPath(name)
+    if inside.is_absolute() or '..' in inside.parts or '\0' in name:
+      raise types.InputError(f'{what}: file {name!r:.80} leaves the directory')
 
 
-def _check_shares(
-  field: manifest_lib.Field, manifest: manifest_lib.Manifest, what: str
+def _check_field(
+  field: manifest_lib.Field, sizes: dict[str, int], what: str
 ) -> None:
-  """Refuses an owner that is missing or has another vocabulary size."""
-  sizes = {f.name: f.size for f in manifest.of_kind('categorical')}
-  if field.kind != 'multi_valued':
-    raise types.InputError(f'{what} shares, expected that of multi_valued only')
-  if (
-    type(field.vocabulary_owner) is not str
-    or field.vocabulary_owner not in sizes
-  ):
-    raise types.InputError(
-      f'{what} shares {field.vocabulary_owner!r:.80}, expected a categorical'
-      ' field'
-    )
-  if field.size != sizes[field.vocabulary_owner]:
-    raise types.InputError(
-      f'{what} has {field.size} vocabulary rows and shares those of'
-      f' {field.vocabulary_owner!r}, which has {sizes[field.vocabulary_owner]}'
-    )
+  """Refuses a field that no network could have.
+
+  Args:
+    sizes: of the categorical fields, by name.
+  """
+  is_list, owner = field.kind == 'multi_valued', field.vocabulary_owner
+  expected = f'one of {", ".join(manifest_lib.KINDS)}'
+  _expect(
+    field.kind in manifest_lib.KINDS, f'{what}: kind', field.kind, expected
+  )
+  _whole(field.size, f'{what}: size', int(field.kind != 'numeric'))
+  _whole(field.width, f'{what}: width', int(is_list))
+  if owner is not None:
+    right = is_list and sizes.get(owner) == field.size
+    expected = f'a categorical field of {field.size} rows, of a list'
+    _expect(right, f'{what}: shares', owner, expected)
+  details, what = field.details, f'{what}: details'
+  if 'vectors' in details:
+    vectors = decoding.expect(details['vectors'], dict, f'{what}: vectors')
+    _expect(field.kind == 'categorical', what, vectors, 'no vectors')
+    _whole(vectors.get('width'), f'{what}: vectors: width', 1)
+    decoding.expect(vectors.get('trained'), bool, f'{what}: vectors: trained')
+  if field.is_binned:
+    edges = _numbers(details['edges'], f'{what}: edges', sys.float_info.max)
+    rate = details.get('train_rate', 0.0)
+    _numbers([rate], f'{what}: train_rate')
+    right = field.kind == 'categorical' and field.size == len(edges) + 2
+    right &= sorted(edges) == list(edges)
+    expected = 'rising numbers, two fewer than a categorical field has rows'
+    _expect(right, f'{what}: edges', edges, expected)
+  if field.kind == 'numeric':
+    decoding.expect(details.get('missing', False), bool, f'{what}: missing')
+  if field.kind == 'numeric' and 'quantiles' in details:
+    quantiles = _numbers(details['quantiles'], f'{what}: quantiles')
+    least, most = _QUANTILES
+    right = least <= len(quantiles) <= most
+    right &= all(a < b for a, b in itertools.pairwise(quantiles))
+    expected = f'{least} to {most} increasing numbers'
+    _expect(right, f'{what}: quantiles', quantiles, expected)
 
 
-def _check_tasks(manifest: manifest_lib.Manifest, path: str) -> None:
-  """Refuses tasks that form no funnel."""
-  if not manifest.tasks:
-    raise types.InputError(f'{path}: tasks is empty')
-  for i, task in enumerate(manifest.tasks):
-    if task.after is not None and task.after not in manifest.task_names[:i]:
-      raise types.InputError(
-        f'{path}: tasks: {task.name!r} comes after {task.after!r:.80},'
-        ' expected a task listed before'
-      )
-    _check_kind(task, f'{path}: tasks: {task.name!r}')
-    _check_task_rows(task, f'{path}: tasks: {task.name!r}')
-  if sum(t.negatives_kept is not None for t in manifest.tasks) > 1:
-    raise types.InputError(
-      f'{path}: tasks: several have negatives_kept, expected one at most'
-    )
+def _numbers(
+  value: Any, what: str, largest: float = _LARGEST_NUMBER
+) -> tuple[float, ...]:
+  found = decoding.decode(tuple[float, ...], value, what)
+  for number in found:
+    _expect(abs(number) <= largest, what, number, f'at most {largest:.0e}')
+  return found
 
 
 def _check_kind(task: manifest_lib.Task, what: str) -> None:
   """Refuses a kind, a loss or statistics that no network could use."""
-  possible = kinds.losses_of(task.kind) if task.kind in kinds.KINDS else ()
-  if task.loss not in possible:
-    raise types.InputError(
-      f'{what} has kind {task.kind!r:.80} and loss {task.loss!r:.80}, expected'
-      f' a loss of {", ".join(kinds.KINDS)}'
-    )
+  _expect(
+    task.kind in kinds.KINDS, f'{what}: kind', task.kind, ', '.join(kinds.KINDS)
+  )
+  possible = kinds.losses_of(task.kind)
+  expected = ', '.join(possible)
+  _expect(task.loss in possible, f'{what}: loss', task.loss, expected)
   if task.is_binary:
     return
   levels = list(task.levels)
-  if task.kind == kinds.ORDINAL and not (
-    2 <= len(levels) <= kinds.MOST_LEVELS and sorted(set(levels)) == levels
-  ):
-    raise types.InputError(
-      f'{what}: levels are {task.levels!r:.80}, expected 2 to'
-      f' {kinds.MOST_LEVELS} increasing whole numbers'
-    )
-  numbers = {**task.settings, **task.statistics}
-  shares = numbers.pop('shares', [])
-  wanted = kinds.STATISTICS[task.kind]
-  for name in wanted:
-    if name not in task.statistics:
-      raise types.InputError(f'{what}: statistics lacks {name!r}')
-  shares = shares if type(shares) in (list, tuple) else [None]
-  if 'shares' in wanted and len(shares) != len(levels):
-    raise types.InputError(
-      f'{what}: statistics: shares are {shares!r:.80}, expected one per level'
-    )
-  for name, value in [*numbers.items(), *(('shares', s) for s in shares)]:
-    if type(value) not in (int, float) or not abs(value) <= _LARGEST_QUANTILE:
-      raise types.InputError(
-        f'{what}: {name} is {value!r:.80}, expected a number'
-      )
+  if task.kind == kinds.ORDINAL:
+    right = 2 <= len(levels) <= kinds.MOST_LEVELS
+    right &= sorted(set(levels)) == levels
+    expected = f'2 to {kinds.MOST_LEVELS} increasing whole numbers'
+    _expect(right, f'{what}: levels', levels, expected)
+  given = {**task.settings, **task.statistics}
+  shares = _numbers(given.pop('shares', []), f'{what}: statistics: shares')
+  _numbers(list(given.values()), f'{what}: statistics')
+  for name in kinds.STATISTICS[task.kind]:
+    right = name in task.statistics
+    _expect(right, f'{what}: statistics', task.statistics, f'{name!r} in them')
+  if 'shares' in kinds.STATISTICS[task.kind]:
+    right = len(shares) == len(levels)
+    _expect(right, f'{what}: statistics: shares', shares, 'one per level')
 
 
-def _check_task_rows(task: manifest_lib.Task, what: str) -> None:
+def _check_rows(task: manifest_lib.Task, what: str) -> None:
   """Refuses tasks without a way to count rows."""
-  if task.only_after and not (task.weighted and task.after is not None):
-    raise types.InputError(
-      f'{what}: only_after is true, expected after and weighted with it'
-    )
-  rate = task.negatives_kept
-  if rate is not None and not 0 < rate <= 1:
-    raise types.InputError(
-      f'{what}: negatives_kept is {rate!r:.80}, expected a rate in (0, 1]'
-    )
-  within = task.within_seconds
-  if within is not None and not (task.weighted and within > 0):
-    raise types.InputError(
-      f'{what}: within_seconds is {within!r:.80}, expected a number above 0 and'
-      ' weighted with it'
-    )
+  right = task.weighted and task.after is not None
+  expected = 'false, unless there are "after" and "weighted"'
+  _expect(right or not task.only_after, f'{what}: only_after', True, expected)
+  rate, within = task.negatives_kept, task.within_seconds
+  right = rate is None or 0 < rate <= 1
+  _expect(right, f'{what}: negatives_kept', rate, 'a rate in (0, 1]')
+  right = within is None or (task.weighted and within > 0)
+  expected = 'a number above 0, and "weighted"'
+  _expect(right, f'{what}: within_seconds', within, expected)
 
 
 def _check_split(
   split: manifest_lib.Split, manifest: manifest_lib.Manifest, what: str
 ) -> None:
   """Refuses counts that are none, and files outside of the directory."""
-  _at_least(split.rows, f'{what}: rows')
-  _at_least(split.sessions, f'{what}: sessions')
-  for name in manifest.task_names:
-    if name not in split.positives:
-      raise types.InputError(f'{what}: positives lacks {name!r}')
-  for name, count in split.positives.items():
-    _at_least(count, f'{what}: positives: {name!r:.80}')
+  counts: dict[str, int | None] = {
+    'rows': split.rows,
+    'sessions': split.sessions,
+  }
+  counts |= {f'positives: {n!r:.80}': c for n, c in split.positives.items()}
   for task in manifest.tasks:
+    name = f'positives: {task.name!r:.80}'
+    counts.setdefault(name, split.positives.get(task.name))
     if task.weighted:
-      found = split.observed.get(task.name)
-      _at_least(found, f'{what}: observed: {task.name!r:.80}')
-  for entry in ('start_ms', 'end_ms'):
-    value, (earliest, latest) = getattr(split, entry), _TIMES_MS
-    if value is not None and not earliest <= value <= latest:
-      raise types.InputError(
-        f'{what}: {entry} is {value!r:.80}, expected ms of the years 1 to 9999'
-      )
-  for name in split.files:
-    _check_inside(name, what)
-
-
-def _check_inside(name: str, what: str) -> None:
-  inside = pathlib.PurePosixPath(name)
-  if inside.is_absolute() or '..' in inside.parts or '\0' in name:
-    raise types.InputError(f'{what}: file {name!r:.80} leaves the directory')
+      observed = split.observed.get(task.name)
+      counts[f'observed: {task.name!r:.80}'] = observed
+  for name, count in counts.items():
+    count = decoding.expect(count, int, f'{what}: {name}')
+    _expect(count >= 0, f'{what}: {name}', count, '0 or more')
+  for name in ('start_ms', 'end_ms'):
+    value, (earliest, latest) = getattr(split, name), _TIMES_MS
+    right = value is None or earliest <= value <= latest
+    _expect(right, f'{what}: {name}', value, 'ms of the years 1 to 9999')
+  _check_files(split.files, what)

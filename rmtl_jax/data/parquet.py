@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +31,26 @@ def open_file(path: str | pathlib.Path, buffer_size: int = 0) -> pq.ParquetFile:
     )
   except UnicodeError:
     raise not_text(path) from None
+
+
+@contextlib.contextmanager
+def one_line_errors(path: str | pathlib.Path, kind: str = '') -> Iterator[None]:
+  """Turns errors of reading a file into one line.
+
+  Args:
+    kind: what it should be.
+
+  Raises:
+    types.InputError: the file is missing or unreadable.
+  """
+  try:
+    yield
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  except (OSError, pa.ArrowException, ValueError) as error:
+    first = types.first_line(error)
+    what = f'not readable as {kind}' if kind else 'not readable'
+    raise types.InputError(f'{path}: {what}: {first}') from None
 
 
 def not_text(path: str | pathlib.Path) -> types.InputError:

@@ -17,8 +17,8 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, columns, vectors
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet, vectors
 
 # Files that are hashed at once.
 _AT_ONCE = 4
@@ -124,7 +124,7 @@ class Snapshot:
     self._dir = pathlib.Path(data_dir)
     splits = splits or tuple(manifest.splits)
     self._rows = [
-      name for split in splits for name in columns.file_names(manifest, split)
+      name for split in splits for name in manifest.file_names(split)
     ]
     if 'train' in splits:
       fields = manifest.feature_spec().pretrained
@@ -183,7 +183,7 @@ class Snapshot:
 
 def _stamp(path: pathlib.Path) -> tuple[int, int]:
   """Size and time of the last change, ns; a replaced file differs in them."""
-  with column_reader.one_line_errors(path):
+  with parquet.one_line_errors(path):
     found = path.stat()
   return found.st_size, found.st_mtime_ns
 
@@ -241,5 +241,5 @@ def sha256(path: pathlib.Path) -> str:
   Raises:
     types.InputError: it can't be read.
   """
-  with column_reader.one_line_errors(path), path.open('rb') as file:
+  with parquet.one_line_errors(path), path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()

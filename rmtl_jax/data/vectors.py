@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 
 FOLDER = 'vectors'
 COLUMN = 'vector'
@@ -50,7 +50,7 @@ def read(
 
 
 def _read(path: pathlib.Path, rows: int, width: int) -> np.ndarray:
-  with column_reader.one_line_errors(path), parquet.open_file(path) as file:
+  with parquet.one_line_errors(path), parquet.open_file(path) as file:
     found = file.schema_arrow
     if found.names.count(COLUMN) != 1 or not _is_vector(
       found.field(COLUMN).type

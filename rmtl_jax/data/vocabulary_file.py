@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 
 
 def path(directory: pathlib.Path, field: manifest_lib.Field) -> pathlib.Path:
@@ -27,7 +27,7 @@ def read(directory: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
   """
   file_path = path(directory, field)
   with (
-    column_reader.one_line_errors(file_path),
+    parquet.one_line_errors(file_path),
     parquet.open_file(file_path) as file,
   ):
     schema = file.schema_arrow
@@ -63,7 +63,7 @@ def check_sizes(
     where = path(directory, field)
     if where.exists():
       with (
-        column_reader.one_line_errors(where),
+        parquet.one_line_errors(where),
         parquet.open_file(where) as file,
       ):
         _check_size(where, field, file.metadata.num_rows)

@@ -18,15 +18,14 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.config import kinds
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import (
-  column_reader,
   manifest_file,
   parquet,
   reading,
   vectors,
   vocabulary_file,
 )
-from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import label_sql as labels_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, sql, writer
@@ -203,7 +202,7 @@ def _create_view(
   """Makes a view of a split's rows, each with values of the row before."""
   expected, present = _expected_types(manifest), set[str]()
   for path in paths:
-    with column_reader.one_line_errors(path), parquet.open_file(path) as file:
+    with parquet.one_line_errors(path), parquet.open_file(path) as file:
       schema = file.schema_arrow
     for name, kind in expected.items():
       count = schema.names.count(name)

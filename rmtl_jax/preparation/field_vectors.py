@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 from rmtl_jax.data import vectors as data_vectors
 from rmtl_jax.preparation import sql, vocabulary
 
@@ -142,7 +142,7 @@ def _read(
 
 
 def _check_columns(path: pathlib.Path, asked: dict[str, Any]) -> None:
-  with column_reader.one_line_errors(path), parquet.open_file(path) as file:
+  with parquet.one_line_errors(path), parquet.open_file(path) as file:
     schema = file.schema_arrow
   for column in (asked['key'], asked['vector']):
     if schema.names.count(column) != 1:

@@ -203,12 +203,7 @@ class Layout:
 
   def advice(self, config: config_lib.Config) -> list[str]:
     """Warns of settings that work, but slowly."""
-    groups, lines = self.shape.data // len(self.own_parts()), []
-    if config.batch.readers % groups:
-      lines.append(
-        f'config.batch.readers={config.batch.readers}: every process reads all'
-        f' train rows; with a multiple of {groups} each would read its own'
-      )
+    lines = []
     if self.shape.model > 1 and config.network.embedding_adam == 'dense':
       lines.append(
         'config.network.embedding_adam=dense: a step updates every row of the'

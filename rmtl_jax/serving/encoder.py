@@ -23,7 +23,6 @@ from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import raw_parquet, readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
-from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.serving import lookup, raw_fields, raw_rows, vocabulary_lookup
 from rmtl_jax.serving import notes as notes_lib
 
@@ -211,8 +210,6 @@ class Encoder:
         )
       else:
         value = self._plain_value(field, schema)
-      if vocabularies.NEWEST_FIRST in field.details:
-        value = f'list_reverse({value})'
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 

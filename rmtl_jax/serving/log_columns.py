@@ -13,7 +13,7 @@ from rmtl_jax.preparation import ranks, source, sources
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.raw import readings, times
-from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation.schema import log_entries
 from rmtl_jax.serving import raw_fields
 
 
@@ -50,7 +50,7 @@ class LogSchema:
   missing: Mapping[str, readings.Missing] = dataclasses.field(
     default_factory=dict
   )
-  events: events_lib.Events | None = None
+  events: log_entries.Events | None = None
   any_dates: bool = True
   tastes: Mapping[str, str] = dataclasses.field(default_factory=dict)
   lists: Mapping[str, source.SourceField] = dataclasses.field(

@@ -21,7 +21,6 @@ from rmtl_jax.data import parquet
 from rmtl_jax.preparation import source, sql, value_checks
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
-from rmtl_jax.preparation.schema import vocabularies
 
 # What DuckDB's trim takes away: Unicode's space separators.
 _SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
@@ -285,9 +284,6 @@ def _lists(
       values and values[: field.width]
       for values in list_texts(column, separator, missing)
     ]
-  # The most recent value comes last.
-  if vocabularies.NEWEST_FIRST in field.details:
-    found = [values and values[::-1] for values in found]
   return pa.array(found, pa.list_(pa.string()))
 
 

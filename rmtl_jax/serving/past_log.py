@@ -15,7 +15,7 @@ from rmtl_jax import types
 from rmtl_jax.preparation import sessionize, source, sql, value_checks
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import raw_parquet, readings
-from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation.schema import log_entries
 from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.serving import log_columns, raw_fields, raw_rows
 
@@ -330,7 +330,7 @@ def _faults(
   return found
 
 
-def is_impression(events: events_lib.Events) -> str:
+def is_impression(events: log_entries.Events) -> str:
   """SQL of whether a row of the log is an impression."""
   listed = sql.in_list(table_events.codes(events).impressions)
   return f'(event IS NULL OR event IN {listed})'

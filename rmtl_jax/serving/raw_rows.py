@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, parquet, tables
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet, tables
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import raw_files as raw
@@ -214,7 +214,7 @@ def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
         f'standard input: is {what}, expected an Arrow IPC stream'
       )
     # Closing the stream must not close the process's standard input.
-    with column_reader.one_line_errors(_STDIN, _ARROW):
+    with parquet.one_line_errors(_STDIN, _ARROW):
       stream = pa.ipc.open_stream(sys.stdin.buffer)
       _check_names(_STDIN, stream.schema)
     yield Rows(
@@ -226,7 +226,7 @@ def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
   if path.exists() and not path.is_file():
     raise types.InputError(f'{name}: is not a regular file')
   if name.lower().endswith(folders.PARQUET):
-    with column_reader.one_line_errors(name, 'Parquet'):
+    with parquet.one_line_errors(name, 'Parquet'):
       file = parquet.open_file(name)
     with file:
       yield Rows(
@@ -262,7 +262,7 @@ def _grouped(
   count, first = 0, 1
   source = iter(batches)
   for number in itertools.count(1):
-    with column_reader.one_line_errors(path, kind):
+    with parquet.one_line_errors(path, kind):
       batch = next(source, None)
     if batch is None:
       break

@@ -186,8 +186,7 @@ def _train_epoch(
       arm.totals[metric] = arm.totals.get(metric, 0.0) + float(value)
     _check_finite(int(arm.totals['nonfinite']), arm.state.step)
     arm.dispatches += 1
-    rows = int(np.count_nonzero(one.row >= 0)) * one.num_readers
-    context.progress.advance(rows)
+    context.progress.advance(int(np.count_nonzero(one.row >= 0)))
 
 
 def _check_finite(nonfinite: int, step: jax.Array) -> None:

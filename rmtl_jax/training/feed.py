@@ -33,10 +33,7 @@ class Dispatch(NamedTuple):
     extras: further arrays, f32[R, K] or f32[S, L, T, K].
     slots: which rows fill the slots.
     steps: how many, at most S.
-    row: i32[S, L, T], on the host; -1 in padding. Of an
-      Epoch that several processes read, the lanes of this one.
-    num_readers: processes that read lanes of these batches; rows here times
-      this are the rows of all.
+    row: i32[S, L, T], on the host, of all processes; -1 in padding.
   """
 
   columns: Any
@@ -44,7 +41,6 @@ class Dispatch(NamedTuple):
   slots: Any
   steps: Any
   row: np.ndarray
-  num_readers: int = 1
 
 
 def dispatches(
@@ -91,8 +87,8 @@ def _streamed(
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
   lanes = _own_lanes(split)
   arrange = _as_columns if split.layout is None else _in_slots
-  # The lanes of this process alone are read and put on its devices; a mesh
-  # joins them with the others'.
+  # The lanes of this process are put on its devices; a mesh joins them with the
+  # others'.
   for number, (own, shown) in enumerate(
     _pieces(split, passes, size, begin, lanes), begin
   ):
@@ -100,8 +96,7 @@ def _streamed(
     count = np.int32(min(size, steps - number * size))
     placed, on_device = _put(split, (columns, values, slots), count)
     columns, extra_rows, slots = placed
-    shares = split.config.lanes // shown.shape[1]
-    yield Dispatch(columns, extra_rows, slots, on_device, shown, shares)
+    yield Dispatch(columns, extra_rows, slots, on_device, shown)
 
 
 def _own_lanes(split: split_data.Split) -> slice:
@@ -126,13 +121,8 @@ def _pieces(
 ) -> Iterator[tuple[streaming.Piece, np.ndarray]]:
   """The own lanes of some batches at a time, and the rows that are counted."""
   if isinstance(passes, batches.Epoch):
-    own = split.config.lanes // split.config.readers
-    whole = lanes.start % own == 0 and lanes.stop % own == 0
-    readers = range(lanes.start // own, lanes.stop // own) if whole else None
-    for one in streaming.pieces(split.host, passes, size, begin, readers):
-      if not whole:
-        one = jax.tree.map(lambda x: x[:, lanes], one)
-      yield one, one.plan.row
+    for one in streaming.pieces(split.host, passes, size, begin):
+      yield jax.tree.map(lambda x: x[:, lanes], one), one.plan.row
     return
   for slots, _ in chunks(passes, size, begin):
     mine = batches.Plan(*(np.asarray(part)[:, lanes] for part in slots))

@@ -57,8 +57,6 @@ def _check_bounds(name):
   low, high = limit.low, limit.high
   kind = type(FLAT[name])
   base = config_values.with_settings(config_lib.Config(), companions.of(name))
-  if name == 'batch.readers':  # each has a lane
-    base = config_values.from_dict(nested('batch.lanes', high))
   for value in (low, high):
     config = config_values.from_dict(nested(name, kind(value)), base)
     assert config_values.flatten(config)[name] == value
@@ -70,11 +68,6 @@ def _check_bounds(name):
       types.InputError, match=f'config.{name}: .* is not between {low} and'
     ):
       config_values.from_dict(nested(name, value))
-
-
-def test_readers_divide_the_lanes():
-  with pytest.raises(types.InputError, match='3 does not divide the 32 lanes'):
-    config_values.from_dict(nested('batch.readers', 3))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import manifest_file
 from tests import tiny
 
 FILE = 'train/part-00000.parquet'
@@ -30,6 +31,7 @@ def copy_of(prepared, tmp_path, table=None):
   (tmp_path / 'train').mkdir()
   table = pq.read_table(source / FILE) if table is None else table
   pq.write_table(table, tmp_path / FILE)
+  manifest_file.write(manifest, tmp_path)
   return tmp_path, manifest
 
 
@@ -95,6 +97,7 @@ def test_files_are_joined_in_order(tmp_path_factory, prepared, cuts, rows):
     )
   split = dataclasses.replace(manifest.splits['train'], files=tuple(files))
   cut = dataclasses.replace(manifest, splits={'train': split})
+  manifest_file.write(cut, tmp_path)
   whole = columns_lib.read_split(source, manifest, 'train')
   with mock.patch.object(columns_lib, 'BLOCK_ROWS', rows):
     joined = columns_lib.read_split(tmp_path, cut, 'train')
@@ -111,7 +114,11 @@ def test_data_without_oracle_users_or_some_kinds(prepared, tmp_path):
   names += ['y_click', 'y_conversion']
   path, _ = copy_of(prepared, tmp_path, table.select(names))
   small = dataclasses.replace(
-    manifest, fields=manifest.of_kind('numeric'), has_oracle=False
+    manifest,
+    fields=manifest.of_kind('numeric'),
+    user_field=None,
+    item_field=None,
+    has_oracle=False,
   )
   read = columns_lib.read_split(path, small, 'train')
   assert read.user is None and read.oracle is None
@@ -156,5 +163,6 @@ def test_sessions_out_of_order_over_files_are_named(prepared, tmp_path):
     pq.write_table(part, tmp_path / file)
   split = dataclasses.replace(manifest.splits['train'], files=files)
   swapped = dataclasses.replace(manifest, splits={'train': split})
+  manifest_file.write(swapped, tmp_path)
   message = check_fails(tmp_path, swapped, 'expected sessions in order')
   assert message.startswith(f'{tmp_path / files[2]}: row 1, ')

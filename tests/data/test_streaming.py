@@ -81,11 +81,10 @@ def test_any_rows_can_be_taken(both, data):
     np.testing.assert_array_equal(one, other, name)
 
 
-@pytest.mark.parametrize(('size', 'readers'), [(1, 1), (3, 4), (100, 2)])
-def test_pieces_are_the_plan_with_its_rows(both, size, readers):
+@pytest.mark.parametrize('size', [1, 3, 100])
+def test_pieces_are_the_plan_with_its_rows(both, size):
   resident, streamed = both
-  config = dataclasses.replace(CONFIG, readers=readers)
-  epoch = batches.Epoch(resident.starts, (3, 1), 2, config)
+  epoch = batches.Epoch(resident.starts, (3, 1), 2, CONFIG)
   pieces = list(streaming.pieces(streamed, epoch, size))
   assert epoch.steps == len(epoch.plan.row)
   assert len(pieces) == -(-epoch.steps // size)
@@ -101,11 +100,9 @@ def test_pieces_are_the_plan_with_its_rows(both, size, readers):
     np.testing.assert_array_equal(joined[: epoch.steps], expected)
 
 
-@pytest.mark.parametrize('readers', [1, 2])
-def test_a_pass_goes_on_where_it_was_cut_off(both, readers):
+def test_a_pass_continues_where_it_was_cut_off(both):
   resident, streamed = both
-  config = dataclasses.replace(CONFIG, readers=readers)
-  epoch = batches.Epoch(resident.starts, (3, 1), 2, config)
+  epoch = batches.Epoch(resident.starts, (3, 1), 2, CONFIG)
   whole = list(streaming.pieces(streamed, epoch, 3))
   for begin in range(len(whole) + 1):
     rest = list(streaming.pieces(streamed, epoch, 3, begin))
@@ -119,25 +116,8 @@ def test_a_pass_goes_on_where_it_was_cut_off(both, readers):
         np.testing.assert_array_equal(a, b)
 
 
-def test_each_reader_has_its_lanes_of_every_batch(both):
-  resident, streamed = both
-  config = dataclasses.replace(CONFIG, readers=4)
-  epoch = batches.Epoch(resident.starts, (3, 1), 2, config)
-  own = [
-    list(streaming.pieces(streamed, epoch, 2, readers=[r])) for r in range(4)
-  ]
-  assert len({len(pieces) for pieces in own}) == 1
-  for number, piece in enumerate(streaming.pieces(streamed, epoch, 2)):
-    parts = [pieces[number].plan.row for pieces in own]
-    assert parts[0].shape == (2, 1, 8)
-    np.testing.assert_array_equal(np.concatenate(parts, 1), piece.plan.row)
-    rows = [set(part[part >= 0].tolist()) for part in parts]
-    assert sum(map(len, rows)) == len(set().union(*rows))
-
-
-def _change(path, manifest, row, column, value):
-  """Another value in a row of the train split's third file."""
-  file = path / 'train/cut-2.parquet'
+def _change(file, row, column, value):
+  """Writes another value in a row of a file."""
   table = pq.read_table(file)
   at = table.schema.get_field_index(column)
   values = table[column].to_pylist()
@@ -149,23 +129,23 @@ def _change(path, manifest, row, column, value):
 @pytest.mark.parametrize(
   ('column', 'value', 'told'),
   [
-    ('f_item', 99, r"cut-2\.parquet: row 17, column 'f_item': is 99"),
-    ('y_click', 2.0, r"cut-2\.parquet: row 17, column 'y_click': is 2.0"),
-    ('session_id', 0, r"cut-2\.parquet: row 17, column 'session_id': is less"),
-    ('timestamp', None, r"cut-2\.parquet: row 17, column 'timestamp': is null"),
+    ('f_item', 99, r"part-00000\.parquet: row 17, column 'f_item': is 99"),
+    ('y_click', 2.0, r"part-00000\.parquet: row 17, column 'y_click': is 2.0"),
+    (
+      'session_id',
+      0,
+      r"part-00000\.parquet: row 17, column 'session_id': is less",
+    ),
+    (
+      'timestamp',
+      None,
+      r"part-00000\.parquet: row 17, column 'timestamp': is null",
+    ),
   ],
 )
 def test_a_bad_value_is_named_with_its_row(tmp_path, column, value, told):
   manifest = tiny.write_prepared(tmp_path)
-  train = manifest.splits['train']
-  (tmp_path / 'train/part-00000.parquet').rename(
-    tmp_path / 'train/cut-2.parquet'
-  )
-  train = dataclasses.replace(train, files=('train/cut-2.parquet',))
-  manifest = dataclasses.replace(
-    manifest, splits={**manifest.splits, 'train': train}
-  )
-  _change(tmp_path, manifest, 16, column, value)
+  _change(tmp_path / 'train/part-00000.parquet', 16, column, value)
   for read in (columns_lib.read_split, streaming.StreamedColumns):
     with pytest.raises(types.InputError, match=told):
       read(tmp_path, manifest, 'train')

@@ -22,7 +22,6 @@ SETTINGS = (
   '--preset=paper',
   '--config.batch.lanes=8',
   '--config.batch.lane_length=8',
-  '--config.batch.readers=4',
   '--config.batch.steps_per_dispatch=4',
   '--config.network.embedding_adam=rows',
   '--config.network.table_multiple=64',

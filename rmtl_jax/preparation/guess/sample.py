@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, parquet
+from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import folders
@@ -140,7 +140,7 @@ def _spread(things: Sequence[Any], most: int) -> list[Any]:
 
 def _parquet_rows(path: pathlib.Path, rows: int) -> tuple[pa.Table, bool]:
   with (
-    column_reader.one_line_errors(path, 'Parquet'),
+    parquet.one_line_errors(path, 'Parquet'),
     parquet.open_file(path) as file,
   ):
     if file.metadata.num_rows <= rows:

@@ -7,7 +7,7 @@ import pathlib
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, parquet
+from rmtl_jax.data import parquet
 from rmtl_jax.preparation.raw import raw_files as raw
 
 
@@ -17,7 +17,7 @@ def read_schema(path: pathlib.Path) -> pa.Schema:
   Raises:
     types.InputError: it can't be read.
   """
-  reading = column_reader.one_line_errors(path, 'Parquet')
+  reading = parquet.one_line_errors(path, 'Parquet')
   with reading, parquet.open_file(path) as file:
     return file.schema_arrow
 

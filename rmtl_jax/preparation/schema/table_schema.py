@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import math
 from typing import Any
 
-from rmtl_jax.config import kinds
-from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import readings, times
-from rmtl_jax.preparation.schema import (
-  clocks,
-  events,
-  fields,
-  label_entries,
-  nulls,
-  raw_tables,
-  vocabularies,
-)
+from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.preparation.schema import log_entries, raw_tables
+from rmtl_jax.preparation.schema import part as part_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +27,13 @@ class TableSchema:
     item: column of items, or None.
     delimiter: between a CSV file's values; '' for the one of the file's name.
     missing: texts that mean a missing value.
-    weight: column of the weight of a row's every label, or None.
     nulls: values that mean a missing value, by column.
     events: meaning of the log's events; None if its rows are impressions.
     clock: the form of the time, and the zone of hour and weekday.
     any_dates: whether times may lie before the year 2000.
     keep_duplicates: whether equal rows of one time are several impressions.
-    raw: the keys of the JSON that `tables` is made of.
     tables: raw files by table, the log first; () if the rows are the files'.
+    record: the JSON that this was read from.
   """
 
   time: str | None
@@ -51,64 +44,13 @@ class TableSchema:
   item: str | None = None
   delimiter: str = ''
   missing: tuple[str, ...] = ()
-  weight: str | None = None
   nulls: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-  events: events.Events | None = None
+  events: log_entries.Events | None = None
   clock: times.Time = dataclasses.field(default_factory=times.Time)
   any_dates: bool = False
   keep_duplicates: bool = False
-  raw: dict[str, Any] = dataclasses.field(default_factory=dict)
   tables: tuple[raw_tables.TableFiles, ...] = ()
-
-  def to_dict(self) -> dict[str, Any]:
-    """The JSON that `parse` turns into this schema."""
-    record: dict[str, Any] = self.raw | {
-      'tasks': [
-        {'name': t.name}
-        | label_entries.label_entries(t, self.nulls, self.clock)
-        | ({'after': t.after} if t.after is not None else {})
-        | _kind_entries(t)
-        | _rows_of(t, self.weight)
-        for t in self.tasks
-      ],
-    }
-    if self.time is not None:
-      clock = clocks.clock_entries(self.clock, times.Time())
-      any_dates = {'any_dates': True} if self.any_dates else {}
-      record['time'] = {'column': self.time} | clock | any_dates
-    columns = {part.column for part in (*self.fields, *self.tasks)}
-    for role in ('session', 'user', 'item', 'weight'):
-      column = getattr(self, role)
-      if column is not None:
-        null = nulls.null_entry(self.nulls, column)
-        alone = null and column not in columns
-        record[role] = {'column': column} | null if alone else column
-    if self.events is not None:
-      record[events.KEY] = self.events.to_dict()
-    if self.delimiter:
-      record['delimiter'] = self.delimiter
-    if self.missing:
-      record['missing'] = list(self.missing)
-    if self.keep_duplicates:
-      record['keep_duplicates'] = True
-    for kind in manifest_lib.KINDS:
-      record[kind] = [
-        self._field_entry(f)
-        for f in self.fields
-        if f.kind == kind and fields.FROM_TIME not in f.details
-      ]
-    parts = [f.name for f in self.fields if fields.FROM_TIME in f.details]
-    if parts:
-      record[fields.FROM_TIME] = parts
-    return record
-
-  def _field_entry(self, field: source.SourceField) -> dict[str, Any]:
-    return _entry(field) | nulls.null_entry(self.nulls, field.column)
-
-  @property
-  def unit(self) -> str:
-    """Unit of the time, one of times.UNITS."""
-    return self.clock.unit
+  record: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   def missing_in(self, column: str) -> readings.Missing:
     """The values of a column that mean a missing one."""
@@ -121,35 +63,73 @@ class TableSchema:
       for field in self.fields
       if field.kind == 'categorical'
       and field.column == column
-      and fields.FROM_TIME not in field.details
+      and fields_lib.FROM_TIME not in field.details
     ]
     return names[0] if names else None
 
+  def check(self, part: part_lib.Part) -> None:
+    """Refuses keys that contradict each other.
 
-def _entry(field: source.SourceField) -> dict[str, Any]:
-  entry: dict[str, Any] = {'name': field.name, 'column': field.column}
-  if field.transform:
-    entry['transform'] = field.transform
-  if field.bins:
-    entry['bins'] = field.bins
-  return entry | vocabularies.entries(field) | field.details
+    Args:
+      part: the schema's JSON, for errors.
+    """
+    for task in self.tasks:
+      if self.time is None and task.known_after_ms is not None:
+        part.fail(
+          f'tasks: {task.name!r}: known_after_seconds: needs "time" in the'
+          ' schema'
+        )
+    if len(self.delimiter) > 1 or self.delimiter in tuple('"\r\n'):
+      part.fail(f'delimiter: {self.delimiter!r} is not one character')
+    if not self.fields:
+      part.fail('expected at least one categorical, multi_valued or numeric')
+    for text in self.missing:
+      # CSV would split the text; numbers are not compared as text.
+      if any(sign in text for sign in (self.delimiter or ',', *'"\r\n')):
+        part.fail(
+          f'missing: {text!r} has a delimiter, a quote or a line end in it'
+        )
+      if _is_number(text):
+        part.fail(f'missing: {text!r} is a number, expected other text')
+    if self.events is not None:
+      if self.time is None or self.item is None:
+        part.fail('events: needs "time" and "item" in the schema')
+      if self.session is None and self.user is None:
+        part.fail('events: needs "session" or "user" in the schema')
+    self._check_columns(part)
+    counts = collections.Counter(f.name.lower() for f in self.fields)
+    labels = {task.column: task.name for task in self.tasks}
+    for field in self.fields:
+      if counts[field.name.lower()] > 1:
+        part.fail(f'field {field.name!r} occurs twice; give one another "name"')
+      if field.column in labels:
+        part.fail(
+          f'column {field.column!r} is a feature and the label of'
+          f' {labels[field.column]!r}'
+        )
+
+  def _check_columns(self, part: part_lib.Part) -> None:
+    """Refuses a column that is needed as text and as number."""
+    texts = {self.session, self.user, self.item}
+    texts |= {
+      f.column
+      for f in self.fields
+      if f.kind != 'numeric' and fields_lib.FROM_TIME not in f.details
+    }
+    numbers = {self.time, *(task.column for task in self.tasks)} - {None}
+    if self.events is not None:
+      numbers -= {self.events.column}
+    numbers |= {c for task in self.tasks for c in task.weights}
+    numbers |= {f.column for f in self.fields if f.kind == 'numeric'}
+    for column in sorted(numbers & (texts - {None})):
+      part.fail(
+        f'column {column!r} is named as a key or category and as a number,'
+        ' time, weight or label; expected one of the two'
+      )
 
 
-def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
-  if task.kind == kinds.BINARY and task.loss == kinds.losses_of(task.kind)[0]:
-    return {}
-  levels = {'levels': list(task.levels)} if task.levels else {}
-  return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
-
-
-def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
-  """The keys of a task on counting and weighting rows."""
-  entry: dict[str, Any] = {}
-  if task.only_after:
-    entry['only_after'] = True
-  own = task.weights[int(shared is not None) :]
-  if own:
-    entry['weight'] = own[0]
-  if task.negatives_kept is not None:
-    entry['negatives_kept'] = task.negatives_kept
-  return entry
+def _is_number(text: str) -> bool:
+  try:
+    return not math.isnan(float(text))
+  except ValueError:
+    return False

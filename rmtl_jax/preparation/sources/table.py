@@ -14,7 +14,7 @@ from rmtl_jax.preparation import given_splits, source, sql, time_window
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import folders, load
 from rmtl_jax.preparation.raw import raw_files as raw
-from rmtl_jax.preparation.schema import vocabularies
+from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.preparation.sources import (
   raw_query,
   table_columns,
@@ -46,10 +46,10 @@ def read(
   dropped: dict[str, int] = {}
   if schema.tables:
     made = raw_query.read(
-      connection, raw_dir, schema.tables, schema.raw.get('sql')
+      connection, raw_dir, schema.tables, schema.record.get('sql')
     )
     if made.missing:
-      record = raw_query.without(connection, made, schema_lib.read_record(path))
+      record = raw_query.without(connection, made, schema.record)
       schema = schema_lib.parse(record, str(path))
     table, nested = _load_query(connection, made, schema)
     paths, has_split = made.files, made.has_split
@@ -62,7 +62,7 @@ def read(
     )
     row_id, warnings = 'rowid AS row_id', ()
   kinds = sql.column_types(connection, table.name)
-  fields, further = vocabularies.with_places(schema.fields, path.parent)
+  fields, further = fields_lib.with_vector_files(schema.fields, path.parent)
   columns = [
     row_id,
     f'{table.row_hash} AS {raw.ROW_HASH}',
@@ -84,7 +84,7 @@ def read(
     has_split=bool(split),
     any_dates=schema.any_dates,
     time_column=schema.time or '',
-    time_unit=schema.unit,
+    time_unit=schema.clock.unit,
     key_column=schema.session or schema.user or '',
     numbers=frozenset(
       field.source_column
@@ -97,7 +97,7 @@ def read(
     identity=() if schema.keep_duplicates else (raw.ROW_HASH,),
     dropped=dropped,
     warnings=warnings,
-    options={'schema': schema.to_dict()},
+    options={'schema': schema.record},
   )
   if schema.events is None:
     return rows

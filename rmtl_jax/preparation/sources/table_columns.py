@@ -13,7 +13,6 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import fields as fields_lib
-from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.preparation.sources import table_events
 
 _TIME = 'timestamp'
@@ -91,8 +90,6 @@ def select(
         value = lists.split_values(
           value, separator, (*missing.texts, *missing.values)
         )
-      if vocabularies.NEWEST_FIRST in field.details:
-        value = f'list_reverse({value})'
     elif fields_lib.FROM_TIME in field.details:
       value = schema.clock.part(field.name, time)
     values[field.source_column] = value

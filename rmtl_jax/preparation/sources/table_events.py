@@ -7,14 +7,14 @@ import dataclasses
 from rmtl_jax import types
 from rmtl_jax.preparation import source, sql, time_window, value_checks
 from rmtl_jax.preparation.raw import raw_files as raw
-from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation.schema import log_entries
 from rmtl_jax.preparation.sources import pairs
 
 # The view's column of the kind of event.
 KIND = 'event_kind'
 
 
-def code_sql(events: events_lib.Events, kind: str) -> str:
+def code_sql(events: log_entries.Events, kind: str) -> str:
   """SQL of an event's code, its place among `events.kinds`; NULL for others.
 
   Args:
@@ -27,7 +27,7 @@ def code_sql(events: events_lib.Events, kind: str) -> str:
   return f'CAST(CASE {cases} END AS TINYINT)'
 
 
-def codes(events: events_lib.Events) -> pairs.EventKinds:
+def codes(events: log_entries.Events) -> pairs.EventKinds:
   """The codes of impressions and of each task."""
   places = {name: code for code, name in enumerate(events.kinds)}
   return pairs.EventKinds(
@@ -42,7 +42,7 @@ def codes(events: events_lib.Events) -> pairs.EventKinds:
 def to_impressions(
   connection: sql.Connection,
   rows: source.SourceTable,
-  events: events_lib.Events,
+  events: log_entries.Events,
   item_column: str,
   idle_ms: int,
   any_dates: bool,

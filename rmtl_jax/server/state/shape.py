@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.as_of import rates
-from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation.schema import log_entries
 from rmtl_jax.serving import log_columns, row_past
 
 _FOREVER = 2**63 - 1
@@ -43,7 +43,7 @@ class Shape:
   idle_ms: int
   boundaries: tuple[int | None, int | None]
   columns: tuple[str | None, ...]
-  events: events_lib.Events | None = None
+  events: log_entries.Events | None = None
   tastes: tuple[str, ...] = ()
   lists: tuple[str, ...] = ()
 
@@ -82,7 +82,11 @@ class Shape:
     if ranks := {t.name: list(t.edges) for t in self.tasks if t.edges}:
       found[RANKS] = ranks
     if self.events is not None:
-      found['events'] = self.events.to_dict()
+      found['events'] = [
+        self.events.column,
+        [*self.events.impressions],
+        {task: [*kinds] for task, kinds in self.events.labels.items()},
+      ]
     if self.tastes:
       found['tastes'] = list(self.tastes)
     if self.lists:
