@@ -50,7 +50,9 @@ class TableSchema:
   any_dates: bool = False
   keep_duplicates: bool = False
   tables: tuple[raw_tables.TableFiles, ...] = ()
-  record: dict[str, Any] = dataclasses.field(default_factory=dict)
+  record: dict[str, Any] = dataclasses.field(
+    default_factory=dict, compare=False
+  )
 
   def missing_in(self, column: str) -> readings.Missing:
     """The values of a column that mean a missing one."""
