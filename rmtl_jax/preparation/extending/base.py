@@ -15,7 +15,7 @@ from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import source, time_window
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import past as past_lib
-from rmtl_jax.preparation.schema import vocabularies
+from rmtl_jax.preparation.schema import fields as fields_lib
 
 # Where new rows come from and go to; all other settings are the data's.
 _OF_NEW_ROWS = (
@@ -145,7 +145,7 @@ def _schema(manifest: manifest_lib.Manifest) -> dict[str, Any] | None:
   if schema is None:
     return None
   entries = [
-    {k: v for k, v in entry.items() if k != vocabularies.VECTORS}
+    {k: v for k, v in entry.items() if k != fields_lib.VECTORS}
     if isinstance(entry, dict)
     else entry
     for entry in schema.get('categorical', ())
