@@ -490,9 +490,7 @@ def _step_advice(context: context_lib.Context) -> list[str]:
   """A line if passes have so few steps that early stopping is too early."""
   batch, steps = context.config.batch, context.epoch('pretrain', 0).steps
   waits_long = steps * context.config.pretrain.patience >= _LONG_WAIT
-  # A batch has as many lanes of each reader's.
-  per_reader = steps * batch.lanes // (_ENOUGH_STEPS * batch.readers)
-  lanes = max(per_reader, 1) * batch.readers
+  lanes = max(steps * batch.lanes // _ENOUGH_STEPS, 1)
   if steps >= _FEW_STEPS or waits_long or lanes >= batch.lanes:
     return []
   return [
