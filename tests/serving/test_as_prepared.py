@@ -83,14 +83,6 @@ FORMS = {
       ]
     },
   ),
-  'lists, newest first': (
-    {'tags': [PASTS[i % 5] for i in range(ROWS)]},
-    {
-      'multi_valued': [
-        {'column': 'tags', 'shares': 'item', 'newest_first': True}
-      ]
-    },
-  ),
   'numbers': (NUMBERS, OF_NUMBERS),
   'local time': ({'ts': ISO}, {'time': BERLIN}),
   'some zones': (
