@@ -115,7 +115,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.updates.state import make_optimizer as make_optimizer
 
   # Weightings: Optax transformations of the cotangent of row losses.
-  from rmtl_jax.updates.forward import mean_cotangent as mean_cotangent
+  from rmtl_jax.updates.weighted_grad import mean_cotangent as mean_cotangent
   from rmtl_jax.updates.weighted_grad import (
     value_and_weighted_grad as value_and_weighted_grad,
   )

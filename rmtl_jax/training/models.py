@@ -457,7 +457,7 @@ class Models:
         _of_critic(config.critic),
       ),
       lambda: self.row_map(
-        lambda params, batch, actions: forward.values(
+        lambda params, batch, actions: functional.apply(
           network, params, batch.inputs, actions
         ),
         network.prepare,

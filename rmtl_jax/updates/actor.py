@@ -46,129 +46,89 @@ def make_actor_step(
   def step(actor, batch, key):
     weighting_key, _ = jax.random.split(jax.random.fold_in(key, 1))
 
-    def losses_of(params):
-      row_losses, _ = forward.actor_losses(network, params, batch, key)
-      return row_losses, ()
+    def row_losses(params):
+      return forward.actor_losses(network, params, batch, key)[0]
 
     # Forward: the loss of every row and task, and their pullback.
-    rows = weighted_grad.differentiate(
-      losses_of, actor.params, batch.mask, batch.sample_weight
+    losses, pullback = jax.vjp(row_losses, actor.params)
+    # The cotangent of their mean, times constant weights if there are any.
+    weighted = even = weighted_grad.mean_cotangent(
+      batch.mask, losses.shape[-1], batch.sample_weight
     )
-    # The cotangent of their mean, with constant weights in it if there are any.
-    weighted, new_weighting_state = weigh(
-      network, weighting, rows, actor, batch, weighting_key
-    )
-    # Backward, and one step of the optimizer.
-    new_actor, weighted = descend(
-      actor,
-      rows,
-      losses_of,
-      weighted,
-      optimizer,
-      balance,
-      jax.random.fold_in(weighting_key, _BALANCING),
-    )
-    new_actor = new_actor._replace(weighting_state=new_weighting_state)
-    if weighting is None and balance is None:
-      return new_actor, loss_metrics(
-        rows.losses, batch.mask, _even(batch, rows)
+    new_weighting_state = actor.weighting_state
+    if weighting is not None:
+      extra = weighting_inputs(network, batch, weighting_key)
+      weighted, new_weighting_state = weighting.update(
+        even, actor.weighting_state, actor.params, losses=losses, **extra
       )
-    metrics = metrics_of(batch, rows, rows.losses, weighted)
-    return new_actor, metrics
+    # Backward, with all weights in the cotangent, or balanced over tasks.
+    unbalanced, new_balancing_state = weighted, ()
+    if balance is None:
+      (gradient,) = pullback(weighted)
+    else:
+      balancing_key = jax.random.fold_in(weighting_key, _BALANCING)
+      gradient, weighted, new_balancing_state = balance_lib.balanced(
+        balance, losses, pullback, weighted, actor, balancing_key
+      )
+    # One step of the optimizer.
+    updates, new_opt_state = optimizer.update(
+      gradient, actor.opt_state, actor.params
+    )
+    new_params = optax.apply_updates(actor.params, updates)
+    if balance is not None:
+      new_balancing_state = balance_lib.observed(
+        balance, new_balancing_state, unbalanced, lambda: row_losses(new_params)
+      )
+    new_actor = state.ActorState(
+      new_params,
+      new_opt_state,
+      new_weighting_state,
+      actor.step + 1,
+      new_balancing_state,
+    )
+    if weighting is None and balance is None:
+      weighted = None
+    return new_actor, metrics_of(batch, losses, even, weighted)
 
   return step
 
 
-def weigh(
-  network: functional.Network,
-  weighting: optax.GradientTransformationExtraArgs | None,
-  rows: weighted_grad.RowLosses,
-  actor: state.ActorState,
-  batch: types.Batch,
-  key: jax.Array,
-  **extra: Any,
-) -> tuple[Any, Any]:
-  """The cotangent of the weighted mean, and the weighting's next state.
-
-  Args:
-    rows: the losses that are descended.
-    **extra: further arguments of the chain, such as `q_values`.
-  """
-  if weighting is None:
-    return rows.mean_cotangent, actor.weighting_state
+def weighting_inputs(
+  network: functional.Network, batch: types.Batch, key: jax.Array
+) -> dict[str, Any]:
+  """The extra arguments of a weighting that a batch has, by name."""
+  extra: dict[str, Any] = {
+    'mask': batch.mask,
+    # As actions: between 0 and 1 for every kind of task.
+    'labels': task_losses.actions(network.tasks, batch.labels),
+    'key': key,
+  }
   if batch.sample_weight is not None:
     extra['sample_weight'] = batch.sample_weight
-  return weighted_grad.weigh(
-    rows,
-    weighting,
-    actor.weighting_state,
-    actor.params,
-    mask=batch.mask,
-    # As actions: between 0 and 1 for every kind of task.
-    labels=task_losses.actions(network.tasks, batch.labels),
-    key=key,
-    **extra,
-  )
-
-
-def descend(
-  actor: state.ActorState,
-  rows: weighted_grad.RowLosses,
-  losses_of: Callable[[Any], tuple[jax.Array, Any]],
-  weighted: jax.Array,
-  optimizer: optax.GradientTransformation,
-  balance: balance_lib.Balance | None = None,
-  key: jax.Array | None = None,
-) -> tuple[state.ActorState, jax.Array]:
-  """One step of the optimizer along the pullback of a cotangent.
-
-  Args:
-    losses_of: what `rows` are of.
-    weighted: the cotangent, f32[L, T, K].
-    balance: what balances the tasks, or None.
-    key: of its draws.
-
-  Returns:
-    (the actor, with the old state of its weighting; the cotangent with the
-    balancer's weights of tasks).
-  """
-  balanced = balance_lib.balanced(
-    balance, rows, weighted, actor.balancing_state, actor.params, key
-  )
-  updates, new_opt_state = optimizer.update(
-    balanced.gradient, actor.opt_state, actor.params
-  )
-  new_params = optax.apply_updates(actor.params, updates)
-  new_actor = actor._replace(
-    params=new_params,
-    opt_state=new_opt_state,
-    step=actor.step + 1,
-    balancing_state=balance_lib.observed(
-      balance, balanced.state, weighted, lambda: losses_of(new_params)[0]
-    ),
-  )
-  return new_actor, balanced.weighted
+  return extra
 
 
 def metrics_of(
   batch: types.Batch,
-  rows: weighted_grad.RowLosses,
-  row_losses: jax.Array,
-  weighted: jax.Array,
+  losses: jax.Array,
+  even: jax.Array,
+  weighted: jax.Array | None,
 ) -> Metrics:
   """Sums over the batch, so that they add up over steps.
 
   `loss_metrics` of the losses without weights, and `weight_<k>` and
   `weight_square_<k>`, the sums of task k's weights and of their squares.
+
+  Args:
+    losses: of rows, f32[L, T, K].
+    even: the cotangent of their mean.
+    weighted: the weighted cotangent; None where all weights are 1.
   """
-  even = _even(batch, rows)
-  return loss_metrics(row_losses, batch.mask, even) | weight_metrics(
-    weighted, batch.mask, even
-  )
-
-
-def _even(batch: types.Batch, rows: weighted_grad.RowLosses) -> Any:
-  return None if batch.sample_weight is None else rows.mean_cotangent
+  shares = None if batch.sample_weight is None else even
+  metrics = loss_metrics(losses, batch.mask, shares)
+  if weighted is None:
+    return metrics
+  return metrics | weight_metrics(weighted, batch.mask, shares)
 
 
 def loss_metrics(

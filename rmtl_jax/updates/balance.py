@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from rmtl_jax.balancing import balancer_registry, task_sums
-from rmtl_jax.updates import weighted_grad
+from rmtl_jax.updates import state
 
 
 class Balance(NamedTuple):
@@ -28,62 +28,70 @@ class Balance(NamedTuple):
   shared: Any = None
 
 
-class Balanced(NamedTuple):
-  """The balanced gradient of a batch.
-
-  Attributes:
-    gradient: like the parameters.
-    weighted: the row losses' cotangent with the weights of tasks in it, where
-      there are such, f32[L, T, K].
-    state: the balancer's next one.
-  """
-
-  gradient: Any
-  weighted: jax.Array
-  state: Any
-
-
 def balanced(
-  balance: Balance | None,
-  rows: weighted_grad.RowLosses,
+  balance: Balance,
+  losses: jax.Array,
+  pullback: Callable[[jax.Array], tuple[Any]],
   weighted: jax.Array,
-  balancing_state: Any,
-  params: Any,
-  key: jax.Array | None,
-) -> Balanced:
+  actor: state.ActorState,
+  key: jax.Array,
+) -> tuple[Any, jax.Array, Any]:
   """The gradient of a batch's balanced losses.
 
   Args:
-    balance: the balancer, or None.
-    rows: the batch's row losses, f32[L, T, K], and their pullback.
+    balance: the balancer.
+    losses: of rows, f32[L, T, K].
+    pullback: of the losses.
     weighted: their cotangent, with weights of rows, if there are any.
+    actor: before the step.
     key: of the balancer's draws.
+
+  Returns:
+    (gradient, like the parameters; the cotangent with the weights of tasks,
+    where there are such; the balancer's next state).
   """
-  if balance is None:
-    # All weights are in the cotangent, so one backward pass is enough.
-    return Balanced(rows.pullback(weighted), weighted, ())
   update = optax.with_extra_args_support(balance.link).update
+  old_state, params = actor.balancing_state, actor.params
   if balance.record.acts_on == balancer_registry.LOSSES:
     new_weighted, new_state = update(
-      weighted, balancing_state, params, losses=rows.losses, key=key
+      weighted, old_state, params, losses=losses, key=key
     )
     new_weighted = cast(jax.Array, new_weighted)
-    return Balanced(rows.pullback(new_weighted), new_weighted, new_state)
+    (gradient,) = pullback(new_weighted)
+    return gradient, new_weighted, new_state
   gradient, new_state = _on_shared(update, balance)(
-    rows.task_gradients(weighted),
-    balancing_state,
+    task_gradients(pullback, weighted),
+    old_state,
     params,
-    losses=task_sums.mean_losses(weighted, rows.losses),
+    losses=task_sums.mean_losses(weighted, losses),
     key=key,
   )
   found = optax.tree.get_all_with_path(new_state, 'task_weights')
   if found:
     weighted = task_sums.scale(weighted, found[0][1])
-  return Balanced(gradient, weighted, new_state)
+  return gradient, weighted, new_state
+
+
+def task_gradients(
+  pullback: Callable[[jax.Array], tuple[Any]], cotangent: jax.Array
+) -> Any:
+  """The gradient of each task in the pullback of a cotangent [..., K].
+
+  Returns:
+    A tree like the parameters with a leading axis of tasks, which sums to the
+    cotangent's own gradient.
+  """
+  # One after the other: under vmap CPUs add into embedding tables some ten
+  # times as slowly.
+  each = [
+    pullback(task_sums.scale(cotangent, chosen))[0]
+    for chosen in jnp.eye(cotangent.shape[-1])
+  ]
+  return jax.tree.map(lambda *parts: jnp.stack(parts), *each)
 
 
 def observed(
-  balance: Balance | None,
+  balance: Balance,
   balancing_state: Any,
   weighted: jax.Array,
   losses_after: Callable[[], jax.Array],
@@ -91,18 +99,17 @@ def observed(
   """The state of a balancer that observes the losses after the step.
 
   Args:
-    balance: the balancer, or None.
+    balance: the balancer.
     balancing_state: its state after `balanced`.
     weighted: the cotangent that the step began with.
     losses_after: gives the batch's row losses with the new parameters; not
       called if the balancer does not need them.
   """
-  observe = balance.record.observe if balance else None
+  observe = balance.record.observe
   if observe is None:
     return balancing_state
-  return observe(
-    balancing_state, task_sums.mean_losses(weighted, losses_after())
-  )
+  losses = task_sums.mean_losses(weighted, losses_after())
+  return observe(balancing_state, losses)
 
 
 def _on_shared(update: Callable[..., Any], balance: Balance):

@@ -59,37 +59,46 @@ def make_finetune_step(
     weighting_key, critic_key = jax.random.split(jax.random.fold_in(key, 1))
 
     def values(actions):
-      return forward.values(
+      return functional.apply(
         critic_network,
         critic.params,
         batch.inputs,
         actions,
-        critic_key if config.critic.official_targets else None,
+        dropout_key=critic_key if config.critic.official_targets else None,
       )
 
-    def losses_of(params):
-      row_losses, actions = forward.actor_losses(network, params, batch, key)
+    def descended(params):
+      losses, actions = forward.actor_losses(network, params, batch, key)
       # D-PLE descends -Q instead (Lillicrap et al., ICLR 2016, Eq. 6).
-      descended = -values(actions) if ascends_q else row_losses
-      return descended, (row_losses, actions)
+      return -values(actions) if ascends_q else losses, (losses, actions)
 
     # Forward: the loss of every row and task, and their pullback.
-    rows = weighted_grad.differentiate(
-      losses_of, actor.params, batch.mask, batch.sample_weight
+    objective, pullback, (losses, actions) = jax.vjp(
+      descended, actor.params, has_aux=True
     )
-    row_losses, actions = rows.aux
     # The weights: no gradient flows through the action that they depend on.
     actions = jax.lax.stop_gradient(actions)
-    q = {} if ascends_q else {'q_values': values(actions)}
-    weighted, new_weighting_state = actor_lib.weigh(
-      network, weighting, rows, actor, batch, weighting_key, **q
+    extra = actor_lib.weighting_inputs(network, batch, weighting_key)
+    if not ascends_q:
+      extra['q_values'] = values(actions)
+    even = weighted_grad.mean_cotangent(
+      batch.mask, losses.shape[-1], batch.sample_weight
+    )
+    weighted, new_weighting_state = weighting.update(
+      even, actor.weighting_state, actor.params, losses=objective, **extra
     )
     # Backward, and one step of the optimizer.
-    new_actor, weighted = actor_lib.descend(
-      actor, rows, losses_of, weighted, optimizer
+    (gradient,) = pullback(weighted)
+    updates, new_opt_state = optimizer.update(
+      gradient, actor.opt_state, actor.params
     )
-    new_actor = new_actor._replace(weighting_state=new_weighting_state)
-    metrics = actor_lib.metrics_of(batch, rows, row_losses, weighted)
+    new_actor = state.ActorState(
+      optax.apply_updates(actor.params, updates),
+      new_opt_state,
+      new_weighting_state,
+      actor.step + 1,
+    )
+    metrics = actor_lib.metrics_of(batch, losses, even, weighted)
     if config.critic.in_finetune == 'frozen':
       return full._replace(actor=new_actor), metrics
 

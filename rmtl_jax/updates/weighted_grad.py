@@ -3,125 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from rmtl_jax.updates import forward
-from rmtl_jax.weighting import leafwise
+from rmtl_jax import types
+from rmtl_jax.weighting import scale_by_q
 
 
-class RowLosses(NamedTuple):
-  """The losses of a batch's rows, and what turns weights into a gradient.
+def mean_cotangent(
+  mask: types.Array, tasks: int, sample_weight: types.Array | None = None
+) -> jax.Array:
+  """d(mean over valid rows of the mean over tasks) / d(losses).
 
-  Attributes:
-    losses: [..., K], or a pytree of such.
-    aux: auxiliary output of the loss function.
-    mean_cotangent: the cotangent of their plain mean, like `losses`; weights
-      multiply it.
-    pullback: from a cotangent like `losses` to the gradient in the parameters.
-  """
+  The batch's sum divided by its own number of valid rows, over all devices,
+  never a mean of per-session means. With sample weights a task's mean is its
+  weighted sum over the sum of its own weights. Divided by all rows, a task that
+  is observed in few of them, such as conversions among clicks, would have a
+  share of the gradient as small as its share of the rows, and a row of weight 2
+  would not be the same as the row twice. A task without weight in the batch has
+  no gradient.
 
-  losses: Any
-  aux: Any
-  mean_cotangent: Any
-  pullback: Callable[[Any], Any]
-
-  def task_gradients(self, cotangent: Any) -> Any:
-    """The gradient that each task has in the pullback of a cotangent.
-
-    Args:
-      cotangent: like `losses`.
-
-    Returns:
-      A tree like the parameters with a leading axis of tasks, which sums to
-      the cotangent's own gradient. The tasks of several leaves stand one after
-      the other.
-    """
-    leaves, structure = jax.tree.flatten(cotangent)
-    widths = [leaf.shape[-1] for leaf in leaves]
-    ends = [sum(widths[:i]) for i in range(1, len(widths))]
-
-    def of_task(chosen):  # one-hot, f32[tasks]
-      parts = jnp.split(chosen, ends)
-      return self.pullback(
-        structure.unflatten(
-          leaf * part.reshape((1,) * (leaf.ndim - 1) + (-1,))
-          for leaf, part in zip(leaves, parts, strict=True)
-        )
-      )
-
-    # One after the other: under vmap CPUs add into embedding tables some ten
-    # times as slowly.
-    each = [of_task(chosen) for chosen in jnp.eye(sum(widths))]
-    return jax.tree.map(lambda *parts: jnp.stack(parts), *each)
-
-
-def differentiate(
-  loss_fn: Callable[[Any], Any],
-  params: Any,
-  mask: Any = None,
-  sample_weight: Any = None,
-) -> RowLosses:
-  """The forward pass: row losses, and their pullback for the backward one.
+  Examples:
+    >>> mask = jnp.array([True, True, False])
+    >>> mean_cotangent(mask, tasks=2).tolist()
+    [[0.25, 0.25], [0.25, 0.25], [0.0, 0.0]]
+    >>> weight = jnp.array([[1.0, 0.0], [3.0, 2.0], [1.0, 1.0]])
+    >>> mean_cotangent(mask, 2, weight).tolist()
+    [[0.125, 0.0], [0.375, 0.5], [0.0, 0.0]]
 
   Args:
-    loss_fn: params -> (losses [..., K] or a pytree of such, aux).
-    params: where to differentiate.
-    mask: which rows count, bool[...] or a pytree of such; None: all.
-    sample_weight: how much they count, like the losses; None: 1 each.
+    mask: which rows count, bool[...].
+    tasks: K.
+    sample_weight: f32[..., K] >= 0; None: every row counts 1.
 
-  Raises:
-    ValueError: the losses are a scalar, or the mask or the sample weights do
-      not belong to them.
+  Returns:
+    f32[..., K], which a weighting multiplies and a pullback takes.
   """
-  losses, pullback, aux = jax.vjp(loss_fn, params, has_aux=True)
-  leaves, structure = jax.tree.flatten(losses)
-  if not all(leaf.ndim for leaf in leaves):
-    raise ValueError(
-      'loss_fn: expected the losses of rows, [..., K], found a scalar'
-    )
-  if mask is None:
-    mask = jax.tree.map(lambda leaf: jnp.ones(leaf.shape[:-1], bool), losses)
-
-  def gradient(cotangent):
-    # A pullback takes the dtype of the losses alone.
-    return pullback(
-      jax.tree.map(lambda c, leaf: c.astype(leaf.dtype), cotangent, losses)
-    )[0]
-
-  even = structure.unflatten(
-    _mean_cotangents(leaves, structure, mask, sample_weight)
-  )
-  return RowLosses(losses, aux, even, gradient)
-
-
-def weigh(
-  rows: RowLosses,
-  weighting: optax.GradientTransformation,
-  weighting_state: Any,
-  params: Any,
-  **extra: Any,
-) -> tuple[Any, Any]:
-  """The cotangent of the weighted mean, and the weighting's next state.
-
-  Args:
-    rows: of `differentiate`.
-    weighting: a chain over the cotangent.
-    params: of the network.
-    **extra: arguments of the chain. `losses` are those of `rows` if none are
-      given; `task_gradients`, a function of a cotangent, costs a backward pass
-      per task in the link that calls it, and nothing in a chain without one.
-  """
-  chain = optax.with_extra_args_support(weighting)
-  return chain.update(
-    rows.mean_cotangent,
-    weighting_state,
-    params,
-    **{'losses': rows.losses, 'task_gradients': rows.task_gradients, **extra},
-  )
+  if sample_weight is not None:
+    counted = jnp.where(jnp.asarray(mask)[..., None], sample_weight, 0.0)
+    total = jnp.sum(counted, tuple(range(counted.ndim - 1)), keepdims=True)
+    return counted / (jnp.where(total > 0.0, total, 1.0) * tasks)
+  rows = jnp.maximum(jnp.sum(mask), 1)
+  weights = jnp.where(mask, 1.0 / (rows * tasks), 0.0)
+  return jnp.broadcast_to(weights[..., None], (*mask.shape, tasks))
 
 
 def value_and_weighted_grad(
@@ -146,7 +73,7 @@ def value_and_weighted_grad(
 
   Args:
     loss_fn: loss_fn(params, *args) -> the losses of rows, [..., K] with the
-      tasks last, or a pytree of such; with `has_aux`, (losses, aux).
+      tasks last; with `has_aux`, (losses, aux).
     weighting: a link such as `scale_by_critic`, or a chain of them.
     has_aux: whether `loss_fn` returns (losses, aux).
 
@@ -158,16 +85,17 @@ def value_and_weighted_grad(
     times loss, weights being constants. `mask`, bool[...] of the rows, selects
     rows; None: all. `sample_weight`, like the losses, says how
     much: a task's mean is then over the sum of its weights
-    (`updates/forward.mean_cotangent`). `extra` is what the weighting needs
-    (`q_values`, `labels`, `key`, ...). A function among them is called with
-    what `loss_fn` returned, for values that depend on it: `q_values=lambda
-    losses, aux: ...`. Links also find `losses`, and `task_gradients`: a
-    function from a cotangent to a gradient per task.
+    (`mean_cotangent`). `extra` is what the weighting needs (`q_values`,
+    `labels`, `key`, ...). A function among them is called with what `loss_fn`
+    returned, for values that depend on it: `q_values=lambda losses, aux: ...`.
+    Links also find `losses`.
 
   Raises:
     ValueError: when it is called, where the losses are a scalar, or the mask
       or an extra argument does not belong to them.
   """
+
+  chain = optax.with_extra_args_support(weighting)
 
   def grad_fn(
     params, weighting_state, *args, mask=None, sample_weight=None, **extra
@@ -176,51 +104,32 @@ def value_and_weighted_grad(
       found = loss_fn(p, *args)
       return found if has_aux else (found, ())
 
-    rows = differentiate(losses_of, params, mask, sample_weight)
-    if sample_weight is not None:
-      extra['sample_weight'] = sample_weight
-    aux = (rows.aux,) if has_aux else ()
-    if mask is None:
-      mask = jax.tree.map(
-        lambda leaf: jnp.ones(leaf.shape[:-1], bool), rows.losses
+    losses, pullback, aux = jax.vjp(losses_of, params, has_aux=True)
+    if not losses.ndim:
+      raise ValueError(
+        'loss_fn: expected the losses of rows, [..., K], found a scalar'
       )
+    mask = jnp.ones(losses.shape[:-1], bool) if mask is None else mask
+    scale_by_q.check_mask(losses, mask)
+    if sample_weight is not None:
+      scale_by_q.check_like('sample_weight', sample_weight, losses)
+      extra['sample_weight'] = sample_weight
+    # Single precision at least: the weights are multiplied before they are
+    # rounded to the dtype of the losses.
+    even = mean_cotangent(mask, losses.shape[-1], sample_weight).astype(
+      jnp.promote_types(losses.dtype, jnp.float32)
+    )
+    returned = (losses, aux) if has_aux else (losses,)
     given = {
-      name: value(rows.losses, *aux) if callable(value) else value
+      name: value(*returned) if callable(value) else value
       for name, value in extra.items()
     }
-    weighted, new_state = weigh(
-      rows, weighting, weighting_state, params, mask=mask, **given
+    weighted, new_state = chain.update(
+      even, weighting_state, params, losses=losses, mask=mask, **given
     )
+    (gradient,) = pullback(weighted.astype(losses.dtype))
     # Padding may have infinite losses: it must not enter the sum.
-    value = sum(
-      jnp.sum(jnp.where(share > 0.0, leaf * share, 0.0))
-      for leaf, share in zip(
-        jax.tree.leaves(rows.losses),
-        jax.tree.leaves(rows.mean_cotangent),
-        strict=True,
-      )
-    )
-    gradient = rows.pullback(weighted)
-    return ((value, *aux) if has_aux else value), gradient, new_state
+    value = jnp.sum(jnp.where(even > 0.0, even * losses, 0.0))
+    return ((value, aux) if has_aux else value), gradient, new_state
 
   return grad_fn
-
-
-def _mean_cotangents(leaves, structure, mask, sample_weight) -> list[jax.Array]:
-  """d(mean over rows and all leaves' tasks) / d(losses), leaf by leaf.
-
-  Single precision at least: the weights are multiplied before they are
-  rounded to the dtype of the losses.
-  """
-  masks = leafwise.split('mask', mask, leaves, structure)
-  weights = [None] * len(leaves)
-  if sample_weight is not None:
-    weights = leafwise.split('sample_weight', sample_weight, leaves, structure)
-  tasks = sum(leaf.shape[-1] for leaf in leaves)
-  return [
-    (leaf.shape[-1] / tasks)
-    * forward.mean_cotangent(rows, leaf.shape[-1], weight).astype(
-      jnp.promote_types(leaf.dtype, jnp.float32)
-    )
-    for leaf, rows, weight in zip(leaves, masks, weights, strict=True)
-  ]

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from rmtl_jax import types
-from rmtl_jax.weighting import leafwise, scale_by_q
+from rmtl_jax.weighting import scale_by_q
 
 # Of the largest |Q|: what varies less is rounding, and would be blown up.
 _LEAST_DEVIATION = 1e-6
@@ -69,7 +69,7 @@ def advantage_weights(
   Returns:
     f32[..., K], without gradient; 1 where there is no row.
   """
-  leafwise.check_mask(q_values, mask)
+  scale_by_q.check_mask(q_values, mask)
   valid = jnp.asarray(mask)[..., None]
   q = jnp.where(valid, jax.lax.stop_gradient(q_values), 0.0)
   # Differences from one row are exactly 0 where Q is one number.
@@ -124,7 +124,7 @@ def row_mean(
   Returns:
     f32[..., K] with ones for the axes of rows, which multiplies values.
   """
-  leafwise.check_mask(values, mask)
+  scale_by_q.check_mask(values, mask)
   valid = jnp.asarray(mask)[..., None]
   if sample_weight is not None:
     counted = jnp.where(valid, sample_weight, 0.0)

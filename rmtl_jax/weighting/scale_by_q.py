@@ -5,8 +5,9 @@ Every transformation here takes the cotangent of the row losses (`updates`,
 multiplied by a weight per row and task, in its own dtype. So a chain of them
 costs no second backward pass. Extra arguments, by keyword: `q_values`
 f32[..., K], `labels` f32[..., K], `mask` bool[...], `key`; each link takes what
-it needs. weighting/leafwise.py checks them, and
-takes pytrees of row losses apart.
+it needs. An argument of another shape than the row losses is refused, because
+broadcasting would take values per row [3] for weights of the tasks of losses
+[3, 3].
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import numpy as np
 import optax
 
 from rmtl_jax import types
-from rmtl_jax.weighting import leafwise
+
+_PER_TASK = ('q_values', 'labels', 'sample_weight')
 
 
 def critic_weights(
@@ -148,14 +150,14 @@ def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
 
   def update(updates, state, params=None, **extra):
     del params, extra
-
-    def scale(leaf):
-      leafwise.check_tasks(leaf, state.task_weights)
-      # Aligned by hand: rank promotion may be forbidden.
-      aligned = state.task_weights.reshape((1,) * (leaf.ndim - 1) + (-1,))
-      return (leaf * aligned).astype(leaf.dtype)
-
-    return jax.tree.map(scale, updates), state
+    if updates.shape[-1:] != state.task_weights.shape:
+      raise ValueError(
+        f'weights: expected one per task, the last axis of {updates.shape},'
+        f' found {len(state.task_weights)}'
+      )
+    # Aligned by hand: rank promotion may be forbidden.
+    aligned = state.task_weights.reshape((1,) * (updates.ndim - 1) + (-1,))
+    return (updates * aligned).astype(updates.dtype), state
 
   return optax.GradientTransformationExtraArgs(init, update)
 
@@ -180,28 +182,19 @@ def shuffle_weights(
   """
 
   def update(updates, state, params=None, **extra):
-    weights, new_state = _weights(inner, updates, state, params, extra)
-    shuffle = stateless(
-      lambda updates, mask, key, sample_weight=None, **_: shuffle_rows(
-        key, updates, mask, sample_weight
-      )
+    # The weights, in single precision.
+    weights, new_state = inner.update(
+      jnp.ones(updates.shape), state, params, **extra
     )
-    # Leaves of one shape are shuffled alike: the key is one.
     shuffled, _ = shuffle.update(weights, optax.EmptyState(), **extra)
-    return _times(updates, shuffled), new_state
+    return (updates * shuffled).astype(updates.dtype), new_state
 
+  shuffle = stateless(
+    lambda weights, mask, key, sample_weight=None, **_: shuffle_rows(
+      key, weights, mask, sample_weight
+    )
+  )
   return optax.GradientTransformationExtraArgs(inner.init, update)
-
-
-def _weights(inner, updates, state, params, extra) -> tuple[Any, Any]:
-  """The weights of `inner`, in single precision, and its new state."""
-  ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), updates)
-  return inner.update(ones, state, params, **extra)
-
-
-def _times(updates: Any, weights: Any) -> Any:
-  """The product, leaf by leaf, in the dtype of the cotangent."""
-  return jax.tree.map(lambda u, w: (u * w).astype(u.dtype), updates, weights)
 
 
 def shuffle_rows(
@@ -223,7 +216,7 @@ def shuffle_rows(
   Returns:
     f32[..., K].
   """
-  leafwise.check_mask(values, mask)
+  check_mask(values, mask)
   flat, valid = values.reshape(-1, values.shape[-1]), mask.reshape(-1)
   draws = jax.random.uniform(key, valid.shape)
 
@@ -246,22 +239,19 @@ def stateless(
 ) -> optax.GradientTransformationExtraArgs:
   """From update(updates, **extra arguments) to a transformation.
 
-  A pytree of row losses is weighted leaf by leaf: `update` sees arrays. The
-  extra arguments that it names are checked against them before.
-
   Examples:
     >>> import jax.numpy as jnp
     >>> link = stateless(
     ...   lambda updates, q_values, **_: updates * (q_values < -1))
-    >>> losses = {'click': jnp.ones((2, 1)), 'buy': jnp.ones((2, 1))}
-    >>> q = {'click': jnp.array([[-2.0], [0.0]]), 'buy': jnp.zeros((2, 1))}
+    >>> losses, q = jnp.ones((2, 1)), jnp.array([[-2.0], [0.0]])
     >>> weighted, _ = link.update(losses, link.init(losses), q_values=q)
-    >>> weighted['click'].ravel().tolist()
+    >>> weighted.ravel().tolist()
     [1.0, 0.0]
 
   Args:
     update: from the cotangent [..., K] and extra arguments by keyword to the
-      cotangent times weights >= 0.
+      cotangent times weights >= 0. The extra arguments that it names are
+      checked before.
 
   Returns:
     A transformation without a state.
@@ -270,11 +260,38 @@ def stateless(
     ValueError: when it is called, where an extra argument does not belong to
       the row losses, or `update` changes their shape.
   """
-  named = tuple(inspect.signature(update).parameters)
+  named = inspect.signature(update).parameters
+
+  def checked(updates, state, params=None, **extra):
+    del params
+    for name in named:
+      if name in _PER_TASK and extra.get(name) is not None:
+        check_like(name, extra[name], updates)
+    if 'mask' in named and 'mask' in extra:
+      check_mask(updates, extra['mask'])
+    weighted = update(updates, **extra)
+    check_like('weighted row losses', weighted, updates)
+    # A pullback takes the dtype of the losses alone.
+    return weighted.astype(updates.dtype), state
+
   return optax.GradientTransformationExtraArgs(
-    lambda params: optax.EmptyState(),
-    lambda updates, state, params=None, **extra: (
-      leafwise.update(update, updates, named, extra),
-      state,
-    ),
+    lambda params: optax.EmptyState(), checked
   )
+
+
+def check_like(name: str, values: Any, losses: types.Array) -> None:
+  """Raises ValueError unless `values` have the shape of the row losses."""
+  if np.shape(values) != np.shape(losses):
+    raise ValueError(
+      f'{name}: expected the shape of the row losses, {np.shape(losses)},'
+      f' found {np.shape(values)}'
+    )
+
+
+def check_mask(values: types.Array, mask: types.Array) -> None:
+  """Raises ValueError unless `mask` has one number per row of [..., K]."""
+  if not values.ndim or np.shape(mask) != values.shape[:-1]:
+    raise ValueError(
+      'mask: expected the shape of the row losses [..., K] without their last'
+      f' axis, that of tasks; found {np.shape(mask)} for {values.shape}'
+    )

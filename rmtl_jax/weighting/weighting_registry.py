@@ -21,12 +21,8 @@ ANY, POSITIVE, NONE = 'any', 'positive', 'none'
 # Argument of `make`: lambda, the link of `config.weighting.form`, or the mean
 # of RMTL's weights over the train rows.
 LAMBDA, LINK, MEANS = 'lambda', 'link', 'means'
-# Arguments of weights in addition to `q_values`; `task_gradients` is a function
-# from a cotangent to one gradient per task (updates/weighted_grad.py).
-EXTRAS = (
-  *('labels', 'mask', 'losses', 'key', 'sample_weight'),
-  'task_gradients',
-)
+# Arguments of weights in addition to `q_values`.
+EXTRAS = ('labels', 'mask', 'losses', 'key', 'sample_weight')
 
 
 @dataclasses.dataclass(frozen=True)

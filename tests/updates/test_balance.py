@@ -12,7 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.balancing import balancer_registry, task_sums
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
-from rmtl_jax.updates import forward, shared, state
+from rmtl_jax.updates import forward, shared, state, weighted_grad
 from tests import tiers
 from tests.updates import problem
 
@@ -62,7 +62,7 @@ def _compiled_gradients(params, batch, backbone):
     losses, _ = forward.actor_losses(
       problem.actor(backbone), params, batch, KEY
     )
-    cotangent = forward.mean_cotangent(batch.mask, 2)
+    cotangent = weighted_grad.mean_cotangent(batch.mask, 2)
     return jnp.sum((losses * cotangent)[..., k])
 
   return [jax.grad(share)(params, k) for k in range(2)]
@@ -140,6 +140,6 @@ def test_losses_after_the_step_are_of_the_same_batch():
     lambda params: forward.actor_losses(network, params, batch, KEY)
   )(new_actor.params)
   expected = task_sums.mean_losses(
-    forward.mean_cotangent(batch.mask, 2), losses
+    weighted_grad.mean_cotangent(batch.mask, 2), losses
   )
   np.testing.assert_allclose(new_actor.balancing_state, expected, rtol=1e-5)

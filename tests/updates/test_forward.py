@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax.updates import forward
+from rmtl_jax.updates import forward, weighted_grad
 from tests.updates import problem
 
 ROWS = problem.columns()
@@ -11,7 +11,7 @@ ROWS = problem.columns()
 def test_mean_cotangent_by_hand():
   # Three rows, two tasks: every loss counts for a sixth, padding for nothing.
   mask = jnp.array([[True, True, False], [True, False, False]])
-  value = np.asarray(forward.mean_cotangent(mask, 2))
+  value = np.asarray(weighted_grad.mean_cotangent(mask, 2))
   expected = np.where(np.asarray(mask)[..., None], np.float32(1 / 6), 0)
   np.testing.assert_allclose(value, np.repeat(expected, 2, -1), rtol=1e-6)
   assert abs(value.sum() - 1) < 1e-6

@@ -18,7 +18,7 @@ from rmtl_jax import types
 from rmtl_jax.networks import from_settings
 from rmtl_jax.ops import losses, rewards, targets
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, state
+from rmtl_jax.updates import forward, state, weighted_grad
 from rmtl_jax.weighting import chain
 from tests.golden import released
 from tests.updates import problem
@@ -132,7 +132,7 @@ def test_the_weighted_loss_is_the_released_one(session, lambda_):
     jnp.asarray(session['logits']), jnp.asarray(session['y'])
   )
   weighted, _ = weighting.update(
-    forward.mean_cotangent(jnp.asarray(session['mask']), 2),
+    weighted_grad.mean_cotangent(jnp.asarray(session['mask']), 2),
     weighting.init(jnp.zeros(())),
     q_values=jnp.asarray(session['q']),
   )

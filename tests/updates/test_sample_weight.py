@@ -11,7 +11,7 @@ from rmtl_jax import types
 from rmtl_jax.ops import rewards
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, state, weighted_grad
+from rmtl_jax.updates import state, weighted_grad
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
@@ -22,7 +22,7 @@ WEIGHTED = ROWS._replace(sample_weight=jnp.asarray(WEIGHT, jnp.float32))
 def test_a_tasks_mean_is_over_its_own_weights():
   mask = jnp.array([[True, True, False]])
   weight = jnp.array([[[2.0, 0.0], [2.0, 0.0], [9.0, 9.0]]])
-  value = forward.mean_cotangent(mask, 2, weight)
+  value = weighted_grad.mean_cotangent(mask, 2, weight)
   np.testing.assert_array_equal(value, [[[0.25, 0.0], [0.25, 0.0], [0.0, 0.0]]])
 
 

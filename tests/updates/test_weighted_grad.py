@@ -86,25 +86,6 @@ def test_scan_carries_the_state_of_the_chain():
   assert np.abs(full - plain).max() > 0.01
 
 
-def test_a_dict_by_task_is_the_array_that_it_makes():
-  def by_task(params, x):
-    losses = row_losses(params, x)
-    return {'click': losses[..., :1], 'buy': losses[..., 1:]}
-
-  grad_fn = rmtl_jax.value_and_weighted_grad(by_task, LINK)
-  value, gradient, _ = grad_fn(
-    PARAMS,
-    LINK.init(PARAMS),
-    X,
-    mask=MASK,
-    q_values={'click': Q[..., :1], 'buy': Q[..., 1:]},
-  )
-  np.testing.assert_allclose(
-    value, row_losses(PARAMS, X)[MASK].mean(), rtol=1e-6
-  )
-  np.testing.assert_allclose(gradient['w'], by_hand(MASK)['w'], rtol=1e-5)
-
-
 @pytest.mark.parametrize(
   ('loss_fn', 'extra', 'message'),
   [

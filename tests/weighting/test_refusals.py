@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax.weighting import leafwise, weighting_registry
+from rmtl_jax.weighting import weighting_registry
 from tests.weighting import example
 
 EVERY = pytest.mark.parametrize('name', list(weighting_registry.RECORDS))
@@ -53,49 +53,6 @@ def test_the_dtype_is_that_of_the_losses(name):
     assert half.dtype == jnp.bfloat16
     # The cotangent is rounded, then the product: not the weights.
     np.testing.assert_allclose(half.astype(jnp.float32), full, rtol=2**-7)
-
-
-@EVERY
-def test_weights_of_a_pytree_are_those_of_its_leaves(name):
-  """Two leaves of other rows, one mask each; or one array as all masks."""
-  whole = jnp.asarray(example.COTANGENT)
-  trees = {
-    extra: {'a': value, 'b': (value[:, :3],)}
-    for extra, value in example.extra().items()
-    if extra in (*leafwise.PER_TASK, 'mask')
-  }
-  found = update(name, {'a': whole, 'b': (whole[:, :3],)}, **trees)
-  extra = {
-    extra: value[:, :3]
-    for extra, value in example.extra().items()
-    if extra in (*leafwise.PER_TASK, 'mask')
-  }
-  np.testing.assert_array_equal(found['a'], update(name, whole))
-  np.testing.assert_array_equal(
-    found['b'][0], update(name, whole[:, :3], **extra)
-  )
-  alike = {n: {'a': tree['a'], 'b': tree['a']} for n, tree in trees.items()}
-  alike['mask'] = example.extra()['mask']
-  found = update(name, {'a': whole, 'b': whole}, **alike)
-  for leaf in found.values():
-    np.testing.assert_array_equal(leaf, update(name, whole))
-
-
-@pytest.mark.parametrize(('name', 'extra'), READS)
-def test_a_pytree_wants_such_extra_arguments(name, extra):
-  leaf = jnp.asarray(example.COTANGENT)
-  losses = {'a': leaf, 'b': leaf}
-  good = {
-    n: {'a': v, 'b': v} if n in (*leafwise.PER_TASK, 'mask') else v
-    for n, v in example.extra().items()
-  }
-  with pytest.raises(ValueError, match=rf"^{extra}: expected .*'a': \*, 'b'"):
-    update(name, losses, **{**good, extra: {'a': good[extra]['a']}})
-  if extra != 'mask':
-    with pytest.raises(ValueError, match=r'found an array$'):
-      update(name, losses, **{**good, extra: good[extra]['a']})
-  with pytest.raises(ValueError, match=f'^{extra}: expected an array like'):
-    update(name, leaf, **{extra: good[extra]})
 
 
 @pytest.mark.parametrize('name', list(NEEDS))
