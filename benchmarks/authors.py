@@ -11,8 +11,7 @@ batches that were made beforehand, since their loader needs data that the
 repository lacks: model, mean of the tasks' BCE, Adam, and the loss read after
 every step, as in their `sltrain`. Predictions are of all rows; theirs without
 their lists and metrics. Ratios come with the rate of a matrix product on the
-machine, GFLOP a second in float32. `--precision=bfloat16` rounds the operands
-of our products (`network.matmul_precision`); theirs are as released, float32.
+machine, GFLOP a second in float32.
 """
 
 from __future__ import annotations
@@ -113,10 +112,9 @@ def measure(
   log: workload.Workload,
   backbone: str,
   repetitions: int,
-  precision: str = 'default',
 ) -> dict[str, Any]:
   """Rows per second of both, and the median of the pairs' ratios."""
-  ours, theirs = peer.Ours(log, backbone, precision), Theirs(log, backbone)
+  ours, theirs = peer.Ours(log, backbone), Theirs(log, backbone)
   row: dict[str, Any] = {'backbone': backbone}
   for what in ('train', 'predict'):
     times = machine.interleaved(
@@ -143,7 +141,7 @@ def main(argv: list[str]) -> None:
   log = workload.Workload(rows=values.rows)
   rows = []
   for backbone in values.backbones:
-    rows.append(measure(log, backbone, values.repetitions, values.precision))
+    rows.append(measure(log, backbone, values.repetitions))
     print(machine.table(rows[-1:]).splitlines()[-1], flush=True)
   print(machine.table(rows))
   machine.write(
@@ -153,9 +151,7 @@ def main(argv: list[str]) -> None:
       'rows': values.rows,
       'unit': 'rows per second; ratio = ours / theirs, median of pairs',
       'figures': rows,
-      'config': dataclasses.asdict(
-        config_lib.NetworkConfig(matmul_precision=values.precision)
-      ),
+      'config': dataclasses.asdict(config_lib.NetworkConfig()),
     },
   )
 
@@ -167,7 +163,6 @@ def define_flags() -> None:
   flags.DEFINE_integer('rows', 40_960, 'Rows of an epoch.')
   flags.DEFINE_integer('repetitions', 5, 'Pairs of epochs.')
   flags.DEFINE_list('backbones', list(_MODELS), 'Which.')
-  flags.DEFINE_string('precision', 'default', 'Of our products.')
 
 
 if __name__ == '__main__':

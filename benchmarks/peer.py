@@ -11,9 +11,9 @@ normalise over the batch, ours do not; its ESMM takes no numeric field and
 predicts one column more.
 
 `--forms` adds what a PyTorch user can ask for in a line: `compiled` is
-torch.compile with the fused Adam, `autocast` that in bfloat16. Ours in bfloat16
-(`network.matmul_precision`) stands beside the latter. Ratios come with the rate
-of a matrix product on the machine, GFLOP a second in float32.
+torch.compile with the fused Adam, `autocast` that in bfloat16; ours is float32.
+Ratios come with the rate of a matrix product on the machine, GFLOP a second in
+float32.
 """
 
 from __future__ import annotations
@@ -38,14 +38,8 @@ from rmtl_jax.training import actors, feed
 class Ours:
   """One backbone by this package."""
 
-  def __init__(self, log: workload.Workload, backbone: str, precision: str):
+  def __init__(self, log: workload.Workload, backbone: str):
     self.config = config_lib.Config(backbone=backbone)
-    self.config = dataclasses.replace(
-      self.config,
-      network=dataclasses.replace(
-        self.config.network, matmul_precision=precision
-      ),
-    )
     self.context = workload.context(log, self.config)
     arm = actors.pretrain(self.context)['pretrain']
     self._loop, self._state = arm.program, arm.state
@@ -200,9 +194,7 @@ def _their_model(
 
 def measure(log: workload.Workload, backbone: str, form: str) -> dict[str, Any]:
   """Rows per second of both, and the median of the pairs' ratios."""
-  precision = 'bfloat16' if form == 'autocast' else 'default'
-  ours = Ours(log, backbone, precision)
-  theirs = Theirs(log, backbone, form)
+  ours, theirs = Ours(log, backbone), Theirs(log, backbone, form)
   row: dict[str, Any] = {'backbone': backbone, 'torch': form}
   for what in ('train', 'evaluate'):
     times = machine.interleaved(

@@ -92,14 +92,8 @@ class NetworkConfig:
       log-odds of users' and items' as-of rates (data/binned.py).
     first_layer: `plain` works on every slot, `distinct` on the batch's
       distinct categories; `auto` is distinct where that was measured to be
-      faster (a single CPU device, wide embeddings), else plain. All give the
-      same numbers, up to rounding.
-    matmul_precision: of products with kernels: `default` leaves their float32
-      operands to the device (CPUs keep them, TPUs and some GPUs round them
-      unless JAX_DEFAULT_MATMUL_PRECISION is set); `bfloat16` rounds
-      operands on every device, CPUs too, and sums in float32. Parameters,
-      activations and the optimizer are float32 either way. CPUs with
-      AVX512-BF16 are faster by it in hidden layers of 256 units and more.
+      faster (a single CPU device, embeddings wider than 10), else plain. All
+      give the same numbers, up to rounding.
   """
 
   embedding_dim: Annotated[int, Range(1, 2**16)] = 128
@@ -120,7 +114,6 @@ class NetworkConfig:
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   binned_fields: Literal['categories', 'numbers'] = 'categories'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
-  matmul_precision: Literal['default', 'bfloat16'] = 'default'
 
   @property
   def has_shown(self) -> bool:

@@ -1,78 +1,63 @@
-"""The distinct categories of a batch, and when to look for them.
+"""The first layer on a batch's distinct categories.
 
-Shapes are static, so there is *room* for as many distinct values of a field as
-its batches were seen to have (data/batches.distinct_capacity).
-distinct_product.py has the first layer on them.
+Ahead of the first ReLU there is no dropout, so rows with the same category get
+the same product of embedding and kernel. Computed once per category and then
+gathered, it costs a GEMM of as many rows as there are categories instead of as
+many as there are slots. Shapes are static, so there is room for as many
+categories of a field as batches were seen to have; a batch with more of them
+goes through every slot instead, so the result is exact for every batch.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import layers
 
-# The saving per slot grows with the embedding's width, gathering costs the
-# same for all: about so many numbers of an embedding through the GEMM.
-# Measured on two CPU cores: from D (1 - share) =
-# 12 on, a training step took less time.
+# A field's categories pay where (slots - room) D > slots times this: the GEMM
+# saves more the wider the embedding, and gathering costs the same for all.
+# Measured on two CPU cores.
 GATHER_COST = 10
-# A vocabulary of up to so many values per slot is looked through faster than
-# the slots are sorted: on two CPU cores 2,048 slots took 0.01 to 0.03 ms in
-# place of 0.2 to 0.4 with 700 to 4,647 values, 0.09 in place of 0.22 with
-# 20,000, and as long with 100,000.
-VALUES_PER_SLOT = 32
 
 
-def is_wanted(first_layer: str, spec: types.FeatureSpec) -> bool:
+def is_wanted(
+  config: config_lib.NetworkConfig, spec: types.FeatureSpec
+) -> bool:
   """Whether the first layer looks for distinct categories at all.
 
-  `auto` does on a single CPU device, where the room that a batch's categories
-  need is known. Several devices would have to sort the whole batch together,
-  and on other backends one large GEMM was not beaten yet.
+  `auto` does on a single CPU device, with embeddings wide enough to pay.
+  Several devices would have to look through the whole batch together, and other
+  backends were not measured to be faster by it.
   """
-  if first_layer == 'plain' or not spec.categorical:
+  if not spec.categorical or config.first_layer == 'plain':
     return False
-  if first_layer == 'distinct':
-    return True
   one_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
-  return one_cpu and bool(spec.distinct)
-
-
-def pays(room: int, slots: int, embedding_dim: int) -> bool:
-  """Whether a field's distinct categories cost less than all of its slots.
-
-  Args:
-    room: distinct categories that a batch has.
-    slots: of a batch.
-    embedding_dim: D.
-  """
-  return (slots - room) * embedding_dim > slots * GATHER_COST
+  is_wide = config.embedding_dim > GATHER_COST
+  return config.first_layer == 'distinct' or (one_cpu and is_wide)
 
 
 def rooms(
-  first_layer: str,
-  spec: types.FeatureSpec,
-  embedding_dim: int,
-  shape: Sequence[int],
+  config: config_lib.NetworkConfig, spec: types.FeatureSpec, slots: int
 ) -> list[int]:
-  """Room for the distinct values of each field, 0 where every slot is used.
+  """Room for the categories of each field, 0 where every slot is used.
 
   Args:
-    first_layer: NetworkConfig.first_layer; `distinct` takes every field.
-    embedding_dim: D.
-    shape: (L, T, ...) of the batch.
+    config: `distinct` takes every field.
+    slots: L * T of the batch.
   """
-  slots = shape[0] * shape[1]
-  found = []
+  dim, found = config.embedding_dim, []
   for f, size in enumerate(spec.categorical):
-    known = spec.distinct[f] if spec.distinct else slots
-    room = min(known, size, slots)
-    use = first_layer == 'distinct' or pays(room, slots, embedding_dim)
-    found.append(room if use else 0)
+    room = min(spec.distinct[f] if spec.distinct else slots, size, slots)
+    pays = (slots - room) * dim > slots * GATHER_COST
+    found.append(room if config.first_layer == 'distinct' or pays else 0)
   return found
 
 
@@ -81,9 +66,8 @@ class Distinct(NamedTuple):
 
   Attributes:
     values: the first ones in order, then zeros, i32[room].
-    inverse: index of each slot's value in `values`, shaped like the array;
-      beyond `room` where there are more.
-    number: how many there are, i32[].
+    inverse: the place of each element in `values`, or beyond `room`, i32[n].
+    number: how many distinct values there are, i32[].
   """
 
   values: jax.Array
@@ -91,51 +75,158 @@ class Distinct(NamedTuple):
   number: jax.Array
 
 
-def distinct(array: jax.Array, room: int, size: int) -> Distinct:
-  """Distinct values in an array of static size.
+def distinct(values: jax.Array, room: int, size: int) -> Distinct:
+  """Distinct values of i32[n], each in [0, size).
+
+  The place of a value is the number of smaller ones that are there: looking
+  through a vocabulary takes a tenth of the time that sorting takes.
+  """
+  up_to = jnp.cumsum(jnp.zeros(size, jnp.int32).at[values].set(1))
+  inverse = up_to[values] - 1
+  first = jnp.zeros(room, jnp.int32).at[inverse].set(values, mode='drop')
+  return Distinct(first, inverse, up_to[-1])
+
+
+class _Places(NamedTuple):
+  """Where a batch's categories are.
+
+  Attributes:
+    rows: of the table, i32[room], of each field that has room.
+    index: of each slot's category in `rows`, i32[slots].
+    slot_rows: of the table, i32[slots, F].
+    fits: whether there was room, bool[].
+  """
+
+  rows: dict[int, jax.Array]
+  index: dict[int, jax.Array]
+  slot_rows: jax.Array
+  fits: jax.Array
+
+
+def product(
+  table: jax.Array,
+  kernel: jax.Array,
+  starts: np.ndarray,
+  categorical: jax.Array,
+  room: Sequence[int],
+  widths: Sequence[int],
+) -> list[jax.Array]:
+  """sum_f table[start_f + categorical_f] @ kernel_f, the columns in parts.
 
   Args:
-    array: i32[...], each in [0, size).
-    room: values wanted at most.
-    size: of the vocabulary.
+    table: embeddings of all fields below each other, f32[rows, D].
+    kernel: f32[F, D, sum of widths].
+    starts: the first row of each categorical field in the table, then the end.
+    categorical: i32[L, T, F].
+    room: of `rooms`.
+    widths: of the parts.
+
+  Returns:
+    f32[L, T, width] of each part.
   """
-  flat = array.reshape(-1)
-  # Over several devices, communication would grow with the vocabulary.
-  if jax.device_count() == 1 and size <= VALUES_PER_SLOT * len(flat):
-    inverse, number = _ranks_by_presence(flat, size)
-  else:
-    inverse, number = _ranks_by_sorting(flat)
-  values = jnp.zeros(room, jnp.int32).at[inverse].set(flat, mode='drop')
-  return Distinct(values, inverse.reshape(array.shape), number)
+  lanes, length, fields = categorical.shape
+  flat = categorical.reshape(-1, fields)
+  rows, index, fits = {}, {}, jnp.bool_(True)
+  for f in range(fields):
+    if room[f]:
+      size = int(starts[f + 1] - starts[f])
+      found = distinct(flat[:, f], room[f], size)
+      rows[f], index[f] = found.values + int(starts[f]), found.inverse
+      fits &= found.number <= room[f]
+  slot_rows = flat + jnp.asarray(starts[:-1], jnp.int32)[None, :]
+  places = _Places(rows, index, slot_rows, fits)
+  parts = _product(tuple(widths), table, kernel, places)
+  return [part.reshape(lanes, length, -1) for part in parts]
 
 
-def _ranks_by_presence(
-  flat: jax.Array, size: int
-) -> tuple[jax.Array, jax.Array]:
-  """Each slot's rank among the distinct values, and how many these are.
-
-  A value's rank is the number of smaller ones that are there.
-
-  Args:
-    flat: i32[slots], each in [0, size).
-    size: of the vocabulary.
-  """
-  present = jnp.zeros(size, jnp.int32).at[flat].set(1)
-  up_to = jnp.cumsum(present)
-  return up_to[flat] - 1, up_to[-1]
+# JAX's gradient of the parts is exact too, but passes several times over
+# arrays as large as the layer: it fills the residuals of the branch that is not
+# taken with zeros, and pads and adds gradients of parts of the kernel.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _product(widths, table, kernel, places) -> list[jax.Array]:
+  return _forward(widths, table, kernel, places)[0]
 
 
-def _ranks_by_sorting(flat: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """As `_ranks_by_presence`, for a vocabulary of any size.
+def _forward(widths, table, kernel, places):
+  fields = places.slot_rows.shape[1]
+  rest = [f for f in range(fields) if f not in places.rows]
+  # A GEMM reads no part of an array: both passes share these copies.
+  blocks = layers.unstack(kernel)
+  embedded = {f: _take(table, rows) for f, rows in places.rows.items()}
 
-  Equal values are neighbours once sorted, and each new one is one rank up.
+  def on_rows():
+    # Parts are split before they are gathered: XLA then adds the fields up as
+    # it gathers, and else writes all of them out first.
+    by_field = {
+      f: jax.lax.split(rows @ blocks[f], widths, axis=1)
+      for f, rows in embedded.items()
+    }
+    terms = [
+      [_take(part[i], places.index[f]) for f, part in by_field.items()]
+      for i in range(len(widths))
+    ]
+    if rest:
+      others = _on_slots(table, blocks, places.slot_rows, rest)
+      split = jax.lax.split(others, widths, axis=1)
+      terms = [[*term, part] for term, part in zip(terms, split, strict=True)]
+    return [sum(term[1:], start=term[0]) for term in terms]
 
-  Args:
-    flat: i32[slots].
-  """
-  order = jnp.argsort(flat)
-  ordered = flat[order]
-  is_new = (ordered[1:] != ordered[:-1]).astype(jnp.int32)
-  rank = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(is_new)])
-  inverse = jnp.zeros(flat.shape, jnp.int32)
-  return inverse.at[order].set(rank, unique_indices=True), rank[-1] + 1
+  def on_slots():
+    whole = _on_slots(table, blocks, places.slot_rows, range(fields))
+    return list(jax.lax.split(whole, widths, axis=1))
+
+  parts = jax.lax.cond(places.fits, on_rows, on_slots)
+  return parts, (table, places, blocks, embedded)
+
+
+def _backward(widths, residuals, cotangents):
+  del widths
+  table, places, blocks, embedded = residuals
+  fields = range(len(blocks))
+  cotangent = jnp.concatenate(cotangents, axis=1)
+
+  def on_slots(chosen):
+    _, pullback = jax.vjp(
+      lambda table, blocks: _on_slots(table, blocks, places.slot_rows, chosen),
+      *(table, blocks),
+    )
+    return pullback(cotangent)
+
+  def on_rows():
+    rest = [f for f in fields if f not in places.rows]
+    of_table, of_blocks = on_slots(rest)
+    for f, rows in places.rows.items():
+      # Sum the slots' cotangents per category first: then both products have
+      # as few rows as in the forward pass.
+      zeros = jnp.zeros((len(rows), cotangent.shape[1]), cotangent.dtype)
+      of_product = zeros.at[places.index[f]].add(cotangent, mode='drop')
+      of_table = of_table.at[rows].add(of_product @ blocks[f].T)
+      of_blocks[f] = embedded[f].T @ of_product
+    return of_table, jnp.stack(of_blocks)
+
+  def on_all_slots():
+    of_table, of_blocks = on_slots(fields)
+    return of_table, jnp.stack(of_blocks)
+
+  return *jax.lax.cond(places.fits, on_rows, on_all_slots), None
+
+
+_product.defvjp(_forward, _backward)
+
+
+def _on_slots(
+  table: jax.Array,
+  blocks: Sequence[jax.Array],
+  slot_rows: jax.Array,
+  fields: Sequence[int],
+) -> jax.Array:
+  """The embeddings of every slot through the kernel, f32[slots, width]."""
+  if not fields:
+    return jnp.zeros((len(slot_rows), blocks[0].shape[1]), table.dtype)
+  kernel = jnp.concatenate([blocks[f] for f in fields])
+  embedded = _take(table, slot_rows[:, np.array(fields)])
+  return embedded.reshape(len(slot_rows), -1) @ kernel
+
+
+def _take(table: jax.Array, rows: jax.Array) -> jax.Array:
+  return jnp.take(table, rows, axis=0, mode='clip')

@@ -13,6 +13,7 @@ once.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -23,17 +24,17 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   distinct,
-  distinct_product,
   embeddings,
   layers,
   numeric,
-  precision,
   pretrained,
-  product_tables,
   session,
 )
 
 Shared = Any
+# Up to so many numeric fields are added as products of a column and a row: a
+# GEMM would write them out to be read once.
+FEW_NUMERIC = 4
 
 
 def num_blocks(
@@ -72,8 +73,6 @@ class FirstLayer(nnx.Module):
     bias: f32[groups * units + gates].
     numeric: linear layer of the numeric block, or those of the numeric fields'
       blocks (numeric.Piecewise), where N > 0.
-    products_<field>: its table of products, with first_layer=tables
-      (tables.py).
     pretrained_<name>: the vectors of a field that has some.
     session: the encoder of the session so far, where one is set.
   """
@@ -105,11 +104,6 @@ class FirstLayer(nnx.Module):
     joined = jnp.concatenate(kernels, axis=1).reshape(blocks, dim, -1)
     self.kernel = nnx.Param(joined)
     self.bias = nnx.Param(jnp.zeros((joined.shape[2],)))
-    width = sum(self.widths)
-    if config.first_layer == 'tables':
-      for f in self._tabled():
-        products = nnx.Param(jnp.zeros((spec.categorical[f], width)))
-        setattr(self, f'products_{f}', products)
     if spec.numeric and config.numeric_encoding == 'piecewise':
       self.numeric = numeric.Piecewise(spec, config, rngs)
     elif spec.numeric:
@@ -124,17 +118,12 @@ class FirstLayer(nnx.Module):
   @property
   def by_batch(self) -> bool:
     """Whether `share` takes the categories of a whole batch at once."""
-    if self.config.first_layer == 'tables':
-      return bool(self.spec.categorical)
-    return distinct.is_wanted(self.config.first_layer, self.spec)
+    return distinct.is_wanted(self.config, self.spec)
 
   @property
   def shared_axes(self) -> Any:
     """`in_axes` of what `share` returns, in a vmap over lanes."""
-    return 0 if self.by_batch else None
-
-  def _tabled(self) -> tuple[int, ...]:
-    return product_tables.tabled(self.spec.categorical, sum(self.widths))
+    return (0 if self.by_batch else None, None)
 
   def share(self, inputs: types.Inputs) -> Shared:
     """The part that lanes of a batch share.
@@ -143,45 +132,35 @@ class FirstLayer(nnx.Module):
       inputs: leading dimensions [L, T].
 
     Returns:
-      Contribution of the categories to the pre-activations, f32[L, T, width] of
-      every group and of the gates; with them the bias and linear numeric
-      fields, where they go by their distinct values (distinct_product.py). Or
-      nothing.
+      The contribution of the categories to the pre-activations, f32[L, T,
+      width] of every group and of the gates, by the batch's distinct ones, or
+      nothing; and the coefficients of linear numeric fields, with the bias as
+      last row, f32[N + 1, width].
     """
+    kernels = jax.lax.split(self.kernel[...], self._blocks(), axis=0)
+    rows = self.bias[...][None, :]
+    if self._is_linear:
+      # (x A + c) W + b = x (A W) + (c W + b): rank N instead of D, exact.
+      slopes = self.numeric.kernel[...] @ kernels[2][0]
+      constant = self.numeric.bias[...][None, :] @ kernels[2][0]
+      rows = jnp.concatenate([slopes, constant + rows])
     if not self.by_batch:
-      return ()
-    form, sizes = self.config.first_layer, self.spec.categorical
-    table, kernel, bias = self.table[...], self.kernel[...], self.bias[...]
+      return (), rows
     categorical = jnp.asarray(inputs.categorical)
-    if form == 'tables':
-      products = {
-        f: getattr(self, f'products_{f}')[...] for f in self._tabled()
-      }
-      return product_tables.look_up(
-        products, table, sizes, kernel[: len(sizes)], categorical, self.widths
-      )
-    return distinct_product.through(
-      distinct_product.Weights(table, kernel, bias, self._linear_numeric()),
-      embeddings.cumulative(sizes),
+    parts = distinct.product(
+      self.table[...],
+      kernels[0],
+      embeddings.cumulative(self.spec.categorical),
       categorical,
-      jnp.asarray(inputs.numeric),
-      distinct.rooms(form, self.spec, table.shape[1], categorical.shape),
+      distinct.rooms(self.config, self.spec, math.prod(categorical.shape[:2])),
       self.widths,
-      # Behind those of categories and of lists.
-      sum(self._blocks()[:2]),
     )
+    return parts, rows
 
   @property
-  def _shares_bias(self) -> bool:
-    """Whether `share` adds the bias and linear numeric fields."""
-    return self.by_batch and self.config.first_layer != 'tables'
-
-  def _linear_numeric(self) -> jax.Array | None:
-    """Kernel and bias of a linear numeric block, f32[N + 1, D]."""
-    if not self.spec.numeric or isinstance(self.numeric, numeric.Piecewise):
-      return None
-    kernel, bias = self.numeric.kernel[...], self.numeric.bias[...]
-    return jnp.concatenate([kernel, bias[None, :]])
+  def _is_linear(self) -> bool:
+    """Whether one linear layer reads all numeric fields."""
+    return bool(self.spec.numeric) and isinstance(self.numeric, layers.Linear)
 
   def __call__(
     self, shared: Shared, inputs: types.Inputs
@@ -195,13 +174,15 @@ class FirstLayer(nnx.Module):
     Returns:
       A stack of each group's f32[T, units], and f32[T, gates].
     """
-    parts = list(shared)
-    terms = self._terms(inputs)
-    if terms:
-      # Parts first: XLA would write the batch's out to join them.
-      own = jax.lax.split(sum(terms[1:], terms[0]), self.widths, axis=1)
-      pairs = zip(own, parts, strict=True)
-      parts = [y + s for y, s in pairs] if self.by_batch else list(own)
+    categories, rows = shared
+    terms = [list(categories)] if self.by_batch else []
+    blocks = self._terms(inputs)
+    if blocks:
+      joined = sum(blocks[1:], start=blocks[0])
+      terms.append(list(jax.lax.split(joined, self.widths, axis=1)))
+    terms.append(self._linear(inputs, rows))
+    # Part by part: XLA would write the batch's parts out to join them.
+    parts = [sum(term[1:], term[0]) for term in zip(*terms, strict=True)]
     gates = parts[self.groups :]
     groups = layers.stack(parts[: self.groups])
     return groups, gates[0] if gates else parts[0][:, :0]
@@ -222,30 +203,24 @@ class FirstLayer(nnx.Module):
     Each kind of block goes through its own rows of the kernel: joined blocks
     would be written out, only to be read once.
     """
-    kernel, bias = self.kernel[...], self.bias[...]
     for_categories, for_lists, for_numeric, for_vectors, for_session = (
-      jax.lax.split(kernel, self._blocks(), axis=0)
+      jax.lax.split(self.kernel[...], self._blocks(), axis=0)
     )
-    rows = inputs.categorical.shape[0]
     terms = []
-    if not self._shares_bias:
-      terms.append(jnp.broadcast_to(bias, (rows, bias.shape[0])))
     embedded = None
     if self.spec.categorical and not self.by_batch:
       embedded = embeddings.of_categories(self.table[...], self.spec, inputs)
       terms.append(_through(embedded, for_categories))
     if for_lists.shape[0]:
       terms.append(_through(self._lists(inputs), for_lists))
-    if self.spec.numeric and not (
-      self._shares_bias and self._linear_numeric() is not None
-    ):
-      terms.append(self._numeric(inputs, for_numeric))
+    if self.spec.numeric and not self._is_linear:
+      terms.append(self.numeric.through(inputs.numeric, for_numeric))
     if self.spec.pretrained:
       terms.append(_through(self._vectors(inputs), for_vectors))
     if self.encodes:
       items = self._items(inputs, embedded)
       so_far = self.session(items, *session.places(inputs))
-      terms.append(precision.product(so_far, for_session[0]))
+      terms.append(so_far @ for_session[0])
     return terms
 
   def _lists(self, inputs: types.Inputs) -> jax.Array:
@@ -284,27 +259,21 @@ class FirstLayer(nnx.Module):
     start = int(embeddings.offsets(self.spec)[field])
     return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
-  def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
-    """The numeric blocks through the layer, f32[T, width].
-
-    (x A + c) W = x (A W) + c W: a term of rank N instead of D, exact.
-    """
-    if isinstance(self.numeric, numeric.Piecewise):
-      return self.numeric.through(inputs.numeric, kernel)
-    through = self.numeric.kernel[...] @ kernel[0]
-    constant = self.numeric.bias[...] @ kernel[0]
-    x = jnp.asarray(inputs.numeric)
-    if self.spec.numeric > distinct_product.FEW_NUMERIC:
-      return x @ through + constant[None, :]
-    terms = [
-      x[:, i : i + 1] * through[i : i + 1] for i in range(self.spec.numeric)
-    ]
-    return sum(terms, start=constant[None, :])
+  def _linear(self, inputs: types.Inputs, rows: jax.Array) -> list[jax.Array]:
+    """Linear numeric fields and the bias, part by part, f32[T, width]."""
+    x, parts = jnp.asarray(inputs.numeric), []
+    for part in jax.lax.split(rows, self.widths, axis=1):
+      if len(part) - 1 > FEW_NUMERIC:
+        parts.append(x @ part[:-1] + part[-1:])
+        continue
+      columns = [
+        x[:, i : i + 1] * part[i : i + 1] for i in range(len(part) - 1)
+      ]
+      parts.append(sum(columns, start=part[-1:]))
+    return parts
 
 
 def _through(blocks: jax.Array, kernel: jax.Array) -> jax.Array:
   """Blocks f32[T, n, D] through their part f32[n, D, width] of the layer."""
   count, dim, width = kernel.shape
-  return precision.product(
-    blocks.reshape(-1, count * dim), kernel.reshape(-1, width)
-  )
+  return blocks.reshape(-1, count * dim) @ kernel.reshape(-1, width)

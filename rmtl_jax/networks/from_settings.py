@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +22,7 @@ from rmtl_jax.networks import (
   id_dropout,
   ignore,
   outputs,
-  precision,
   pretrained,
-  product_tables,
   torch_init,
 )
 
@@ -157,26 +154,16 @@ def _network(
       return torch_init.redraw(params, jax.random.fold_in(key, 1))
     return params
 
-  traced = functools.partial(precision.traced_with, config.matmul_precision)
-
   def share(
     params: functional.Params, inputs: types.Inputs
   ) -> functional.Shared:
-    with traced():
-      return bind(params).first.share(inputs)
+    return bind(params).first.share(inputs)
 
   def lane(params, shared, inputs, *args, dropout_key=None):
-    with traced():
-      return bind(params)(shared, inputs, *args, dropout_key)
-
-  def prepare(params: functional.Params) -> functional.Params:
-    with traced():
-      return product_tables.prepare(params, spec.categorical)
+    return bind(params)(shared, inputs, *args, dropout_key)
 
   axes = abstract.first.shared_axes
   network = functional.Network(init, share, lane, axes, perturb)
-  if abstract.first.config.first_layer == 'tables':
-    network = network._replace(prepare=prepare)
   if is_actor and config.crosses:
     network = cross_terms.wrap(network, spec, config)
   link, plain = getattr(abstract, 'link', None), network.lane

@@ -79,8 +79,6 @@ class Network(NamedTuple):
       share a leaf, 0 where each lane has its own part.
     perturb: (inputs [L, T], dropout key or None) -> the inputs that training
       sees: some categories replaced (networks/id_dropout.py).
-    prepare: params -> what `share` and `lane` take, computed once for many
-      batches: the same, but with first_layer=tables (tables.prepare).
     tasks: kinds of the outputs; () if all tasks are binary.
     fit: of a network that no gradient trains; see `Fit`.
   """
@@ -90,7 +88,6 @@ class Network(NamedTuple):
   lane: Callable[..., jax.Array]
   shared_axes: Any
   perturb: Callable[[types.Inputs, jax.Array | None], types.Inputs]
-  prepare: Callable[[Params], Params] = lambda params: params
   tasks: tuple[types.TaskLoss, ...] = ()
   fit: Fit | None = None
 
@@ -260,11 +257,7 @@ def hiding(network: Network, spec: types.FeatureSpec) -> Network:
     inputs = see(shown, inputs)
     return network.lane(rest, shared, inputs, *args, dropout_key=dropout_key)
 
-  def prepare(params: Params) -> Params:
-    rest, shown = apart(params)
-    return with_shown(network.prepare(rest), shown)
-
-  return network._replace(init=init, share=share, lane=lane, prepare=prepare)
+  return network._replace(init=init, share=share, lane=lane)
 
 
 def with_shown(params: Params, shown: types.Array) -> Params:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import dropout, precision
+from rmtl_jax.networks import dropout
 from rmtl_jax.ops import hashing
 
 Stack = list[jax.Array] | jax.Array
@@ -132,8 +132,8 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     x: f32[T, inputs].
     kernel: f32[inputs, units].
   """
-  if jax.default_backend() != 'cpu' or precision.current() != 'default':
-    return precision.product(x, kernel)
+  if jax.default_backend() != 'cpu':
+    return x @ kernel
   return jax.lax.dot_general(x, _tilt(kernel), (((1,), (1,)), ((), ())))
 
 
@@ -189,13 +189,8 @@ class StackedLinear(nnx.Module):
         for e, (w, b) in enumerate(pairs)
       ]
     x = jnp.asarray(x)
-    if precision.current() == 'default':
-      subscripts = 'ti,eio->eto' if shared else 'eti,eio->eto'
-      product = jnp.einsum(subscripts, x, kernel)
-    else:
-      axes = (None if shared else 0, 0)
-      product = jax.vmap(precision.product, in_axes=axes)(x, kernel)
-    return product + bias[:, None, :]
+    subscripts = 'ti,eio->eto' if shared else 'eti,eio->eto'
+    return jnp.einsum(subscripts, x, kernel) + bias[:, None, :]
 
 
 class Activation(nnx.Module):

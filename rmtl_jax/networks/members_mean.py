@@ -90,17 +90,11 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
       weights = jnp.repeat(weights, widths, axis=1)
     return jnp.einsum('mtk,mk->tk', jnp.stack(outputs), weights)
 
-  def prepare(params: Any) -> Any:
-    pairs = zip(networks, params['members'], strict=True)
-    members = [n.prepare(own) if own else () for n, own in pairs]
-    return {**params, 'members': members}
-
   return networks[0]._replace(
     init=init,
     share=share,
     lane=lane,
     shared_axes=[network.shared_axes for network in networks],
-    prepare=prepare,
   )
 
 

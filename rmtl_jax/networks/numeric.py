@@ -24,7 +24,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import layers, precision
+from rmtl_jax.networks import layers
 
 # Lower bound of the first component and upper bound of the last.
 BELOW, ABOVE = -1.0, 2.0
@@ -203,10 +203,8 @@ class Piecewise(nnx.Module):
     # gradients of blocks and kernel), 2 B width by bins (components have no
     # gradient). The cost of a row through A_n alone is small.
     if 3 * dim <= 2 * bins:
-      return precision.product(self.blocks(x).reshape(-1, fields * dim), flat)
+      return self.blocks(x).reshape(-1, fields * dim) @ flat
     components = self.bins.encode(x)
     folded = jnp.einsum('nbd,ndw->nbw', self.slopes[...], kernel)
-    y = precision.product(
-      components.reshape(components.shape[0], -1), folded.reshape(-1, width)
-    )
+    y = components.reshape(len(components), -1) @ folded.reshape(-1, width)
     return y + (self.offset[...].reshape(-1) @ flat)[None, :]

@@ -90,11 +90,7 @@ def with_tasks(
   def share(params, inputs):
     return network.share(rest(params), inputs)
 
-  def prepare(params):
-    prepared = network.prepare(rest(params))
-    return {**prepared, 'thresholds': params['thresholds']}
-
-  return network._replace(init=init, share=share, lane=lane, prepare=prepare)
+  return network._replace(init=init, share=share, lane=lane)
 
 
 def _logits(task: types.TaskLoss) -> list[float]:

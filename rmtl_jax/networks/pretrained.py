@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import types
-from rmtl_jax.networks import layers, precision
+from rmtl_jax.networks import layers
 
 # The name of what no step changes, a leaf or a group: optimizers keep nothing
 # for it.
@@ -71,7 +71,7 @@ class Vectors(nnx.Module):
     else:
       table = self.vectors[...]
     found = jnp.take(table, ids, axis=0, mode='clip')
-    return precision.product(found, self.kernel[...])
+    return found @ self.kernel[...]
 
 
 def are_vectors(names: Sequence[str]) -> bool:

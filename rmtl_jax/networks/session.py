@@ -18,7 +18,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import layers, precision
+from rmtl_jax.networks import layers
 
 # Score of masked entries of a softmax; finite, so that no gradient is NaN.
 _NEVER = -1e30
@@ -113,8 +113,8 @@ class TargetAttention(nnx.Module):
     pairs = (own.reshape(rows * units, dim) @ items.T).reshape(
       rows, units, rows
     )
-    query = precision.product(items, for_query) + self.bias[...][None, :]
-    key = precision.product(items, for_key)
+    query = items @ for_query + self.bias[...][None, :]
+    key = items @ for_key
     # Rows x rows x units: one layer on both items and their product.
     hidden = jax.nn.relu(pairs + query[:, :, None] + key.T[None, :, :])
     scores = jnp.sum(hidden * self.score[...][None, :, :], axis=1)

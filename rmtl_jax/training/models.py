@@ -26,7 +26,6 @@ from rmtl_jax.networks import (
   ignore,
   members_mean,
   pretrained,
-  product_tables,
 )
 from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import checkpoints, mesh
@@ -56,7 +55,7 @@ class Models:
 
   Attributes:
     spec: the features' names and sizes. Steps use `distinct`; what predicts
-      does not, which gives the same bits.
+      does not, so that a restored run predicts the same bits.
     layout: where states and parameters are, or None: on one device.
   """
 
@@ -87,12 +86,11 @@ class Models:
   def predictor(self, config: config_lib.Config) -> functional.Network:
     """The predicting network: the actor, or the ensemble's members as one.
 
-    Its parameters are those of training, once `prepare` has seen them.
+    Its parameters are those of training.
     """
     if variants.differ(config):
       members = tuple(
-        (one.backbone, _of_prediction(one.network))
-        for one in variants.of_members(config)
+        (one.backbone, one.network) for one in variants.of_members(config)
       )
       return self._once(
         'mixture',
@@ -103,7 +101,7 @@ class Models:
       )
     # Variants may come to the same for all members.
     one, count = variants.first(config), config.ensemble
-    settings = _of_prediction(one.network)
+    settings = one.network
 
     def build():
       network = from_settings.make_actor(self._plain, one.backbone, settings)
@@ -407,7 +405,6 @@ class Models:
       ),
       lambda: self.row_map(
         lambda params, batch: forward.predicted(network, params, batch.inputs),
-        network.prepare,
       ),
     )
     return feed.map_rows(row_map, params, split)
@@ -448,7 +445,7 @@ class Models:
   def value_map(self, config: config_lib.Config) -> Callable[..., Any]:
     """The program of `values`."""
     network = from_settings.make_critic(
-      self._plain, _of_prediction(config.network), config.critic
+      self._plain, config.network, config.critic
     )
     return self._once(
       'value_map',
@@ -460,7 +457,6 @@ class Models:
         lambda params, batch, actions: functional.apply(
           network, params, batch.inputs, actions
         ),
-        network.prepare,
       ),
     )
 
@@ -487,17 +483,16 @@ class Models:
   def row_map(
     self,
     function: Callable[..., Any],
-    prepare: Callable[[Any], Any] = lambda params: params,
   ) -> Callable[..., Any]:
     """See updates/loop.make_row_map; every process gets all values."""
     layout = self.layout
     if layout is None:
-      return loop.make_row_map(function, prepare)
+      return loop.make_row_map(function)
 
     def shared_out(params, *lanes):
       return function(params, *layout.shard_lanes(lanes))
 
-    return loop.make_row_map(shared_out, prepare, layout.replicate)
+    return loop.make_row_map(shared_out, layout.replicate)
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
     key = kind, _hiding_any(key)
@@ -545,12 +540,6 @@ def _row_slots(config: config_lib.Config) -> int:
   if config.network.embedding_adam == 'dense':
     return 0
   return config.batch.lanes * config.batch.lane_length
-
-
-def _of_prediction(network: config_lib.NetworkConfig) -> Any:
-  """The settings of what predicts: products in tables, where that pays."""
-  uses = product_tables.pay(network.first_layer, network.embedding_dim)
-  return dataclasses.replace(network, first_layer='tables' if uses else 'plain')
 
 
 def _of_critic(critic: config_lib.CriticConfig) -> tuple[Any, ...]:

@@ -29,7 +29,6 @@ _FREE = frozenset(
     'dropout',
     'id_dropout',
     'first_layer',
-    'matmul_precision',
   )
 )
 _OF_CRITICS = tuple(

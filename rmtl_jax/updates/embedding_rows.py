@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, embeddings
+from rmtl_jax.networks import embeddings
 from rmtl_jax.updates import state as state_lib
 
 
@@ -130,16 +130,18 @@ def _places(
   if room == size:
     return jnp.arange(size, dtype=jnp.int32), values
   flat = [jnp.maximum(v.reshape(-1), 0) for v in values]
-  found = distinct.distinct(
-    jnp.concatenate([jnp.zeros(1, jnp.int32), *flat]), room, size
+  found, inverse = jnp.unique(
+    jnp.concatenate([jnp.zeros(1, jnp.int32), *flat]),
+    return_inverse=True,
+    size=room,
+    fill_value=size,
   )
   ends = np.cumsum([len(v) for v in flat])[:-1]
   places = [
     jnp.where(v < 0, v, place.reshape(v.shape))
-    for v, place in zip(values, jnp.split(found.inverse[1:], ends), strict=True)
+    for v, place in zip(values, jnp.split(inverse[1:], ends), strict=True)
   ]
-  used = jnp.arange(room) < found.number
-  return jnp.where(used, found.values, size), places
+  return found, places
 
 
 def _unpadded(inputs: types.Inputs, mask: types.Array) -> types.Inputs:

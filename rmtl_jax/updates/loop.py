@@ -158,14 +158,12 @@ def _sum_steps(
 
 def make_row_map(
   function: Callable[..., Any],
-  prepare: Callable[[Any], Any] = lambda params: params,
   place: Callable[[Any], Any] = lambda values: values,
 ) -> Callable[..., Any]:
   """Applies a function of batches over a plan, in one compiled loop.
 
   Args:
-    function: function(prepared, batch, *extras) -> pytree of [L, T, ...].
-    prepare: params -> prepared, once per call.
+    function: function(params, batch, *extras) -> pytree of [L, T, ...].
     place: puts the values on the devices where they are wanted.
 
   Returns:
@@ -181,16 +179,15 @@ def make_row_map(
     return function(params, gather(columns, slots), *rows)
 
   def mapped(params, columns, extras, slots, count):
-    prepared = prepare(params)
     first = jnp.int32(0)
-    shapes = jax.eval_shape(one, prepared, columns, extras, slots, first)
+    shapes = jax.eval_shape(one, params, columns, extras, slots, first)
     steps = slots.row.shape[0]
     zeros = jax.tree.map(
       lambda s: jnp.zeros((steps, *s.shape), s.dtype), shapes
     )
 
     def body(i, out):
-      values = one(prepared, columns, extras, slots, i)
+      values = one(params, columns, extras, slots, i)
       return jax.tree.map(lambda o, v: o.at[i].set(v), out, values)
 
     return place(jax.lax.fori_loop(first, count, body, zeros))

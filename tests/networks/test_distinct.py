@@ -29,16 +29,14 @@ def test_distinct_values_are_numpys(examples):
     distinct_values_are_numpys,
     examples,
     st.integers(1, 60).flatmap(
-      lambda top: hnp.arrays(np.int32, (3, 4), elements=st.integers(0, top))
+      lambda top: hnp.arrays(np.int32, 12, elements=st.integers(0, top))
     ),
     st.sampled_from([2, 5, 12]),
-    # Looked through, and sorted.
-    st.sampled_from([61, 61 * distinct.VALUES_PER_SLOT]),
   )
 
 
-def distinct_values_are_numpys(array, room, size):
-  found = find(array, room, size)
+def distinct_values_are_numpys(array, room):
+  found = find(array, room, 61)
   values, inverse = np.unique(array, return_inverse=True)
   kept = min(len(values), room)
   assert found.number == len(values)
