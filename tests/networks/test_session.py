@@ -211,7 +211,7 @@ def test_the_encoding_is_one_more_block(name):
     encoded = reference_session.encode(
       name, params, table[start + one.categorical[:, 1]], *one[3:]
     )
-    (hidden,), gates = bare((), one)
+    (hidden,), gates = bare(bare.share(one), one)
     expected = np.concatenate([hidden, gates], axis=1)
     expected = expected + encoded @ np.asarray(layer.kernel[...][-1])
     np.testing.assert_allclose(y[lane], expected, rtol=1e-4, atol=1e-4)
