@@ -92,13 +92,13 @@ class _Places(NamedTuple):
 
   Attributes:
     rows: of the table, i32[room], of each field that has room.
-    index: of each slot's category in `rows`, i32[slots].
+    at: of each slot's category in `rows`, i32[slots].
     slot_rows: of the table, i32[slots, F].
     fits: whether there was room, bool[].
   """
 
   rows: dict[int, jax.Array]
-  index: dict[int, jax.Array]
+  at: dict[int, jax.Array]
   slot_rows: jax.Array
   fits: jax.Array
 
@@ -126,16 +126,16 @@ def product(
   """
   lanes, length, fields = categorical.shape
   flat = categorical.reshape(-1, fields)
-  rows, index, fits = {}, {}, jnp.bool_(True)
+  rows, at, fits = {}, {}, jnp.bool_(True)
   for f in range(fields):
     if room[f]:
       size = int(starts[f + 1] - starts[f])
       found = distinct(flat[:, f], room[f], size)
-      rows[f], index[f] = found.values + int(starts[f]), found.inverse
+      rows[f], at[f] = found.values + int(starts[f]), found.inverse
       fits &= found.number <= room[f]
   slot_rows = flat + jnp.asarray(starts[:-1], jnp.int32)[None, :]
-  places = _Places(rows, index, slot_rows, fits)
-  parts = _product(tuple(widths), table, kernel, places)
+  places = _Places(rows, at, slot_rows, fits)
+  parts: list[jax.Array] = _product(tuple(widths), table, kernel, places)
   return [part.reshape(lanes, length, -1) for part in parts]
 
 
@@ -162,7 +162,7 @@ def _forward(widths, table, kernel, places):
       for f, rows in embedded.items()
     }
     terms = [
-      [_take(part[i], places.index[f]) for f, part in by_field.items()]
+      [_take(part[i], places.at[f]) for f, part in by_field.items()]
       for i in range(len(widths))
     ]
     if rest:
@@ -199,7 +199,7 @@ def _backward(widths, residuals, cotangents):
       # Sum the slots' cotangents per category first: then both products have
       # as few rows as in the forward pass.
       zeros = jnp.zeros((len(rows), cotangent.shape[1]), cotangent.dtype)
-      of_product = zeros.at[places.index[f]].add(cotangent, mode='drop')
+      of_product = zeros.at[places.at[f]].add(cotangent, mode='drop')
       of_table = of_table.at[rows].add(of_product @ blocks[f].T)
       of_blocks[f] = embedded[f].T @ of_product
     return of_table, jnp.stack(of_blocks)

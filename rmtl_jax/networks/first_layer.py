@@ -13,6 +13,7 @@ once.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -139,7 +140,8 @@ class FirstLayer(nnx.Module):
     """
     kernels = jax.lax.split(self.kernel[...], self._blocks(), axis=0)
     rows = self.bias[...][None, :]
-    if self._is_linear:
+    # One linear layer may read all numeric fields.
+    if self.spec.numeric and isinstance(self.numeric, layers.Linear):
       # (x A + c) W + b = x (A W) + (c W + b): rank N instead of D, exact.
       slopes = self.numeric.kernel[...] @ kernels[2][0]
       constant = self.numeric.bias[...][None, :] @ kernels[2][0]
@@ -157,11 +159,6 @@ class FirstLayer(nnx.Module):
     )
     return parts, rows
 
-  @property
-  def _is_linear(self) -> bool:
-    """Whether one linear layer reads all numeric fields."""
-    return bool(self.spec.numeric) and isinstance(self.numeric, layers.Linear)
-
   def __call__(
     self, shared: Shared, inputs: types.Inputs
   ) -> tuple[layers.Stack, jax.Array]:
@@ -175,14 +172,18 @@ class FirstLayer(nnx.Module):
       A stack of each group's f32[T, units], and f32[T, gates].
     """
     categories, rows = shared
-    terms = [list(categories)] if self.by_batch else []
+    terms: list[list[jax.Array]] = []
+    if self.by_batch:
+      terms.append(list(categories))
     blocks = self._terms(inputs)
     if blocks:
       joined = sum(blocks[1:], start=blocks[0])
       terms.append(list(jax.lax.split(joined, self.widths, axis=1)))
     terms.append(self._linear(inputs, rows))
     # Part by part: XLA would write the batch's parts out to join them.
-    parts = [sum(term[1:], term[0]) for term in zip(*terms, strict=True)]
+    parts = [
+      functools.reduce(jnp.add, term) for term in zip(*terms, strict=True)
+    ]
     gates = parts[self.groups :]
     groups = layers.stack(parts[: self.groups])
     return groups, gates[0] if gates else parts[0][:, :0]
@@ -213,7 +214,7 @@ class FirstLayer(nnx.Module):
       terms.append(_through(embedded, for_categories))
     if for_lists.shape[0]:
       terms.append(_through(self._lists(inputs), for_lists))
-    if self.spec.numeric and not self._is_linear:
+    if self.spec.numeric and isinstance(self.numeric, numeric.Piecewise):
       terms.append(self.numeric.through(inputs.numeric, for_numeric))
     if self.spec.pretrained:
       terms.append(_through(self._vectors(inputs), for_vectors))

@@ -58,8 +58,10 @@ def make_actor_step(
     new_weighting_state = actor.weighting_state
     if weighting is not None:
       extra = weighting_inputs(network, batch, weighting_key)
-      weighted, new_weighting_state = weighting.update(
-        even, actor.weighting_state, actor.params, losses=losses, **extra
+      weighted, new_weighting_state = weighted_grad.weigh(
+        *(weighting, even, actor.weighting_state, actor.params),
+        losses=losses,
+        **extra,
       )
     # Backward, with all weights in the cotangent, or balanced over tasks.
     unbalanced, new_balancing_state = weighted, ()

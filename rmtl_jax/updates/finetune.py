@@ -84,8 +84,10 @@ def make_finetune_step(
     even = weighted_grad.mean_cotangent(
       batch.mask, losses.shape[-1], batch.sample_weight
     )
-    weighted, new_weighting_state = weighting.update(
-      even, actor.weighting_state, actor.params, losses=objective, **extra
+    weighted, new_weighting_state = weighted_grad.weigh(
+      *(weighting, even, actor.weighting_state, actor.params),
+      losses=objective,
+      **extra,
     )
     # Backward, and one step of the optimizer.
     (gradient,) = pullback(weighted)

@@ -124,8 +124,8 @@ def value_and_weighted_grad(
       name: value(*returned) if callable(value) else value
       for name, value in extra.items()
     }
-    weighted, new_state = chain.update(
-      even, weighting_state, params, losses=losses, mask=mask, **given
+    weighted, new_state = weigh(
+      chain, even, weighting_state, params, losses=losses, mask=mask, **given
     )
     (gradient,) = pullback(weighted.astype(losses.dtype))
     # Padding may have infinite losses: it must not enter the sum.
@@ -133,3 +133,14 @@ def value_and_weighted_grad(
     return ((value, aux) if has_aux else value), gradient, new_state
 
   return grad_fn
+
+
+def weigh(
+  chain: optax.GradientTransformationExtraArgs,
+  even: jax.Array,
+  weighting_state: Any,
+  params: Any,
+  **extra: Any,
+) -> tuple[Any, Any]:
+  """The weighted cotangent of row losses f[..., K], and the chain's state."""
+  return chain.update(even, weighting_state, params, **extra)
