@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import pathlib
 import stat
 
@@ -30,14 +29,6 @@ def define(flag: common.Definer) -> None:
     'Where the rows of POST /v1/events are kept, from which as-of features and'
     ' sessions are computed: a directory, made if it is not there.',
   )
-  flag.float(
-    'settle_days',
-    _DEFAULTS.settle_days,
-    'Days after which a row of the state takes no more labels and only sums of'
-    ' it are kept.',
-    lower_bound=0.1,
-    upper_bound=3650.0,
-  )
   flag.string(
     'history',
     '',
@@ -47,18 +38,12 @@ def define(flag: common.Definer) -> None:
   flag.integer(
     'max_rows',
     _DEFAULTS.max_rows,
-    'Most rows of a request and of a batch; programs up to this size are'
-    ' compiled at the start.',
+    'Most rows of a request; programs up to this size are compiled at the'
+    ' start.',
     lower_bound=1,
     upper_bound=sizes.MOST_ROWS,
   )
   flag.integer('workers', _DEFAULTS.workers, 'Processes.', lower_bound=1)
-  flag.float(
-    'reload_seconds',
-    _DEFAULTS.reload_seconds,
-    'How often WORKDIR is looked at for a newer model; 0: SIGHUP alone.',
-    lower_bound=0.0,
-  )
 
 
 def _define_address(flag: common.Definer) -> None:
@@ -79,7 +64,7 @@ def _define_address(flag: common.Definer) -> None:
     'token_file',
     '',
     'A file with the token that requests must carry (Authorization: Bearer'
-    ' TOKEN), but for /health and /ready.',
+    ' TOKEN), but for /health.',
   )
 
 
@@ -90,11 +75,8 @@ def execute(values: flags.FlagValues) -> int:
     raise types.InputError(f'{workdir}: not found')
   if values.history and not values.state:
     raise types.InputError('--history: needs --state, which starts from it')
-  for name in ('settle_days', 'reload_seconds'):
-    if not math.isfinite(getattr(values, name)):
-      raise types.InputError(f'--{name}: expected a finite number')
   token = _token(values.token_file)
-  for package in ('starlette', 'uvicorn', 'prometheus_client', 'flatbuffers'):
+  for package in ('starlette', 'uvicorn', 'prometheus_client'):
     extras.require(package, 'rmtl serve')
   from rmtl_jax.server import processes
 

@@ -40,13 +40,14 @@ class OneRow:
         self._made = self._make()
       if not self._made:
         return None
-      scoring, served, keeper = self._made
+      scoring, keeper = self._made
       notes = notes_lib.Notes()
-      (answer,) = scoring.score(served, keeper, [row], notes)
-    if isinstance(answer, Exception):
-      return None
+      try:
+        values = scoring.score(self._model, keeper, row, notes, 1)
+      except types.InputError:
+        return None
     return scorer_lib.Predictions(
-      {task: answer.values[:, k] for k, task in enumerate(self._model.tasks)},
+      {task: values[:, k] for k, task in enumerate(self._model.tasks)},
       notes.unseen(),
       notes.warnings(),
     )
@@ -63,13 +64,12 @@ class OneRow:
         return None
     try:
       # With the packages of a server.
-      from rmtl_jax.server import loading, scoring
+      from rmtl_jax.server import scoring
       from rmtl_jax.server.state import keeper as keeper_lib
 
       self._place = fitting.Scratch()
       keeper = keeper_lib.Keeper(self._model, str(self._place.path))
-      keeper.take_up(self._model)
-      keeper.load(self._model, str(self._log), lambda line: None)
+      keeper.load(str(self._log), lambda line: None)
     except (ImportError, types.InputError):  # for example a log without times
       return False
-    return scoring, loading.Served(self._model, '', '', (), 0.0, 1), keeper
+    return scoring, keeper

@@ -12,18 +12,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import pyarrow as pa
 from starlette import applications, exceptions, requests, responses, routing
 
 from rmtl_jax import types
 from rmtl_jax.server import bodies, counters
 from rmtl_jax.server import worker as worker_lib
-from rmtl_jax.serving import predict_file
 
 _LOG = logging.getLogger('rmtl_jax.server')
-_OPEN = ('/health', '/ready')
-# Bytes of a body that is read while everybody waits, in about a ms.
-_QUICK = 16_384
+_HEALTH = '/health'
 _MOST_BYTES = 8_000_000
 # Of errors, by status.
 _HEADERS = {401: {'www-authenticate': 'Bearer'}, 503: {'retry-after': '1'}}
@@ -46,16 +42,14 @@ def make(worker: worker_lib.Worker) -> applications.Starlette:
   @contextlib.asynccontextmanager
   async def lifespan(app: applications.Starlette) -> AsyncIterator[None]:
     del app
-    worker.start()
     yield
-    await worker.stop()
+    worker.close()
 
   app = applications.Starlette(
     routes=[
       routing.Route(path, routes.guarded(path, endpoint), methods=[method])
       for method, path, endpoint in (
-        ('GET', '/health', routes.health),
-        ('GET', '/ready', routes.ready),
+        ('GET', _HEALTH, routes.health),
         ('GET', '/metrics', routes.metrics),
         ('GET', '/v1/model', routes.model),
         ('POST', '/v1/predict', routes.predict),
@@ -92,8 +86,6 @@ class _Routes:
 
   def __init__(self, worker: worker_lib.Worker):
     self._worker, self._metrics = worker, worker.metrics
-    self._settings = worker.settings
-    self._reading = asyncio.Lock()
 
   def guarded(self, path: str, endpoint: _Endpoint) -> _Endpoint:
     """An endpoint with counters and one-line errors."""
@@ -123,8 +115,8 @@ class _Routes:
     return answer
 
   def _check_token(self, path: str, request: requests.Request) -> None:
-    token = self._settings.token
-    if not token or path in _OPEN:
+    token = self._worker.settings.token
+    if not token or path == _HEALTH:
       return
     given = request.headers.get('authorization', '')
     expected = f'Bearer {token}'
@@ -133,15 +125,9 @@ class _Routes:
       raise bodies.Refused('request: no valid token', 401)
 
   async def health(self, request: requests.Request) -> responses.Response:
-    """Whether the process lives."""
+    """Whether it can predict; until then nobody listens."""
     del request
-    return _Json({'status': 'ok'})
-
-  async def ready(self, request: requests.Request) -> responses.Response:
-    """Whether it can predict."""
-    del request
-    served = self._worker.require_model()
-    return _Json({'status': 'ready', 'version': served.version})
+    return _Json({'status': 'ok', 'version': self._worker.version})
 
   async def metrics(self, request: requests.Request) -> responses.Response:
     """Prometheus's text."""
@@ -152,69 +138,46 @@ class _Routes:
     )
 
   async def model(self, request: requests.Request) -> responses.Response:
-    """Versions, tasks, columns."""
+    """Version, tasks, columns, rows in the state."""
     del request
-    described = self._worker.require_model().described()
-    state = await asyncio.to_thread(self._worker.describe_state)
-    return _Json(described | {'state': state})
+    return _Json(await asyncio.to_thread(self._worker.described))
 
   async def predict(self, request: requests.Request) -> responses.Response:
     """Predictions for rows."""
-    self._worker.require_model()
-    table = await self._rows(request)
-    answer = await self._worker.predictions.run(table, table.num_rows)
-    self._metrics.rows.labels('/v1/predict').inc(table.num_rows)
-    tasks = answer.model.scorer.tasks
-    headers = {'x-model-version': answer.model.version}
-    if bodies.ARROW in request.headers.get('accept', ''):
-      names = [predict_file.PREFIX + task for task in tasks]
-      found = pa.table([pa.array(c) for c in answer.values.T], names)
-      return responses.Response(
-        bodies.of_predictions(found), headers=headers, media_type=bodies.ARROW
-      )
+    values = await self._worker.predict(*await _body(request))
     rows = [
       # JSON has no other numbers.
       {
         task: value if math.isfinite(value) else None
-        for task, value in zip(tasks, row, strict=True)
+        for task, value in zip(self._worker.scorer.tasks, row, strict=True)
       }
-      for row in answer.values.tolist()
+      for row in values.tolist()
     ]
-    content = {'predictions': rows, 'version': answer.model.version}
-    return _Json(content, headers=headers)
+    return _Json({'predictions': rows, 'version': self._worker.version})
 
   async def events(self, request: requests.Request) -> responses.Response:
     """Rows that were shown, and what came of them."""
-    events = self._worker.require_events()
-    table = await self._rows(request)
-    kept = await events.run(table, table.num_rows)
-    self._metrics.rows.labels('/v1/events').inc(table.num_rows)
-    return _Json({'rows': table.num_rows, **kept})
+    return _Json(await self._worker.append(*await _body(request)))
 
-  async def _rows(self, request: requests.Request) -> pa.Table:
-    """The rows of a request, of a body that is no larger than allowed."""
-    coding = request.headers.get('content-encoding', 'identity')
-    if coding.lower() != 'identity':
-      raise bodies.Refused(
-        f'request: content-encoding is {coding!r:.80}; send it as it is', 415
-      )
-    most = _MOST_BYTES
-    too_large = bodies.Refused(f'request: more than {most:,} bytes', 413)
-    length = request.headers.get('content-length', '')
-    if length.isdigit() and int(length) > most:
-      raise too_large
-    parts, size = [], 0
+
+async def _body(request: requests.Request) -> tuple[bytes, str]:
+  """The body of a request, no larger than allowed, and its type."""
+  coding = request.headers.get('content-encoding', 'identity')
+  if coding.lower() != 'identity':
+    raise bodies.Refused(
+      f'request: content-encoding is {coding!r:.80}; send it as it is', 415
+    )
+  parts, size = [], 0
+  length = request.headers.get('content-length', '')
+  if length.isdigit():
+    size = int(length)
+  if size <= _MOST_BYTES:
+    size = 0
     async for part in request.stream():
       size += len(part)
-      if size > most:
-        raise too_large
+      if size > _MOST_BYTES:
+        break
       parts.append(part)
-    body = b''.join(parts)
-    kind = request.headers.get('content-type', '')
-    if size <= _QUICK:
-      return bodies.read(body, kind, self._settings.max_rows)
-    # One at a time: what is read takes many times the memory of the body.
-    async with self._reading:
-      return await asyncio.to_thread(
-        bodies.read, body, kind, self._settings.max_rows
-      )
+  if size > _MOST_BYTES:
+    raise bodies.Refused(f'request: more than {_MOST_BYTES:,} bytes', 413)
+  return b''.join(parts), request.headers.get('content-type', '')

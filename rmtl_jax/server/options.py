@@ -19,11 +19,9 @@ class Settings:
     stage: of a run, whose parameters; '' for the best that there is.
     calibrated: of a run, whether calibration is applied; None: where it is.
     state: directory of the state; '' for none.
-    settle_days: after which only sums are kept of rows.
     history: raw rows that an empty state starts from; '' for none.
     token: what requests must carry; '' for nothing.
-    max_rows: most rows of a request, and of a batch.
-    reload_seconds: how often the model's files are looked at; 0 for never.
+    max_rows: most rows of a request.
     workers: processes.
   """
 
@@ -31,9 +29,7 @@ class Settings:
   stage: str = ''
   calibrated: bool | None = None
   state: str = ''
-  settle_days: float = 7.0
   history: str = ''
   token: str = dataclasses.field(default='', repr=False)
   max_rows: int = 512
-  reload_seconds: float = 2.0
   workers: int = 1

@@ -1,8 +1,7 @@
-"""The processes of a server: one, or a supervisor and its workers."""
+"""The processes of a server: a supervisor, and workers that it starts again."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import multiprocessing
 import os
@@ -11,20 +10,22 @@ import socket
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import uvicorn
+from starlette import applications
+from uvicorn import config as uvicorn_config
+from uvicorn import supervisors
 
 from rmtl_jax import types
 from rmtl_jax.server import options as options_lib
 
 _BACKLOG = 2048
 # What requests get to finish when the server is stopped.
-STOP_SECONDS = 10
-# A worker that ends sooner than this after its start is started more slowly.
-_QUICK = 5.0
+_STOP_SECONDS = 10
+# A worker that says nothing for longer is started again, and a newer model may
+# take as long to load.
+_SILENT_SECONDS, _LOAD_SECONDS = 30, 600
 
 
 def say(line: str) -> None:
@@ -69,160 +70,60 @@ def run(
 ) -> int:
   """Serves until SIGTERM or SIGINT; returns the exit code.
 
+  SIGHUP replaces the workers one after the other, each once its successor has
+  loaded the model that is now at `settings.workdir`.
+
   Args:
     prepare: sets a process up before it imports JAX; a function that other
       processes can import.
   """
-  work = functools.partial(_work, settings, listening, prepare)
-  if settings.workers == 1:
-    return work()
   with tempfile.TemporaryDirectory(prefix='rmtl-serve-') as directory:
     os.environ[options_lib.SHARED_METRICS] = directory
-    return _Supervisor(settings, work).run()
+    config = uvicorn.Config(
+      functools.partial(_app, settings, prepare),
+      factory=True,
+      workers=settings.workers,
+      log_level='warning',
+      access_log=False,
+      server_header=False,
+      timeout_graceful_shutdown=_STOP_SECONDS,
+      timeout_worker_healthcheck=_SILENT_SECONDS,
+    )
+    supervisor = _Supervisor(config, [listening])
+    supervisor.run()
+  say('stopped')
+  failed = uvicorn_config.STARTUP_FAILURE
+  return int(any(one.exitcode == failed for one in supervisor.processes))
 
 
-class _Server(uvicorn.Server):
-  """A server whose signals are handled by `_work`."""
+class _Supervisor(supervisors.Multiprocess):
+  """Uvicorn's, which gives a newer model the time that it takes to load."""
 
-  @contextlib.contextmanager
-  def capture_signals(self) -> Iterator[None]:
-    yield
+  def restart_all(self) -> None:
+    self.config.timeout_worker_healthcheck = _LOAD_SECONDS
+    super().restart_all()
+    self.config.timeout_worker_healthcheck = _SILENT_SECONDS
 
 
-def _work(
-  settings: options_lib.Settings,
-  listening: socket.socket,
-  prepare: Callable[[], None],
-) -> int:
-  """Serves in this process."""
-  # Until there is a model that could be replaced.
-  signal.signal(signal.SIGHUP, signal.SIG_IGN)
-  signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+def _app(
+  settings: options_lib.Settings, prepare: Callable[[], None]
+) -> applications.Starlette:
+  """Makes the application of a worker; ends the process if it can't be."""
+  threading.Thread(target=_follow_parent, daemon=True).start()
   say('starting JAX')
   prepare()
   from rmtl_jax.server import app, worker
 
-  own = worker.Worker(settings, say)
-  failed: list[bool] = []
-  own.on_failed_start = lambda: failed.append(True)
-  # Connections that others could answer are not for a worker without a model.
-  if settings.workers > 1:
-    own.load()
-    if failed:
-      return 1
-  server = _Server(
-    uvicorn.Config(
-      app.make(own),
-      log_level='warning',
-      access_log=False,
-      server_header=False,
-      timeout_graceful_shutdown=STOP_SECONDS,
-    )
-  )
-
-  def end() -> None:
-    failed.append(True)
-    server.should_exit = True
-
-  own.on_failed_start = end
-
-  def stop(number: int, frame: Any) -> None:
-    del number, frame
-    if server.should_exit:  # asked twice
-      server.force_exit = True
-    server.should_exit = True
-
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, stop)
-  signal.signal(signal.SIGHUP, lambda number, frame: own.reload())
-  server.run(sockets=[listening])
-  say('stopped')
-  return 1 if failed else 0
+  try:
+    return app.make(worker.Worker(settings, say))
+  except types.InputError as error:
+    say(f'not loaded: {types.first_line(error)}')
+    sys.exit(uvicorn_config.STARTUP_FAILURE)
 
 
-def _work_in_process(work: Callable[[], int]) -> None:
+def _follow_parent() -> None:
+  """Stops this process when a supervisor was killed, which can't say so."""
   parent = multiprocessing.parent_process()
   assert parent is not None
-
-  def follow() -> None:
-    # A supervisor that was killed can't say so.
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-  threading.Thread(target=follow, daemon=True).start()
-  sys.exit(work())
-
-
-class _Supervisor:
-  """Starts workers and starts them again when they end."""
-
-  def __init__(self, settings: options_lib.Settings, work: Callable[[], int]):
-    self._settings, self._work = settings, work
-    # A forked JAX would hang.
-    self._spawn = multiprocessing.get_context('spawn')
-    self._workers: dict[int, tuple[Any, float]] = {}
-    # Places whose first worker has ended.
-    self._ended: set[int] = set()
-    # No event: a signal's handler would wait for the lock of one that waits.
-    self._stopping = False
-
-  def run(self) -> int:
-    """Until a signal stops it; returns the exit code."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-      signal.signal(number, self._ask_to_stop)
-    signal.signal(signal.SIGHUP, lambda number, frame: self._signal(number))
-    for place in range(self._settings.workers):
-      self._start(place)
-    while not self._stopping:
-      time.sleep(0.2)
-      for place, (process, started) in list(self._workers.items()):
-        if self._stopping or process.is_alive():
-          continue
-        if process.exitcode == 1 and place not in self._ended:
-          say('stopped: the model can not be loaded')
-          self._end()
-          return 1
-        self._ended.add(place)
-        say(f'worker {process.pid} ended ({process.exitcode}); starts again')
-        _forget(process.pid)
-        if time.monotonic() - started < _QUICK:
-          time.sleep(1.0)
-        if not self._stopping:
-          self._start(place)
-    return self._end()
-
-  def _start(self, place: int) -> None:
-    process = self._spawn.Process(target=_work_in_process, args=(self._work,))
-    # Until it minds the signal itself, one that asks to reload would end it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    process.start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    self._workers[place] = process, time.monotonic()
-
-  def _signal(self, number: int) -> None:
-    for process, _ in self._workers.values():
-      if process.is_alive() and process.pid:
-        with contextlib.suppress(ProcessLookupError):
-          os.kill(process.pid, number)
-
-  def _ask_to_stop(self, number: int, frame: Any) -> None:
-    del number, frame
-    self._stopping = True
-
-  def _end(self) -> int:
-    self._signal(signal.SIGTERM)
-    until = time.monotonic() + STOP_SECONDS + 5.0
-    for process, _ in self._workers.values():
-      process.join(max(0.0, until - time.monotonic()))
-      if process.is_alive():
-        process.kill()
-        process.join()
-    say('stopped')
-    return 0
-
-
-def _forget(pid: int | None) -> None:
-  """Takes a worker that ended out of the metrics of what lives."""
-  from prometheus_client import multiprocess
-
-  multiprocess.mark_process_dead(pid)
+  parent.join()
+  os.kill(os.getpid(), signal.SIGTERM)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,7 +35,7 @@ def test_a_log_is_replayed(past_model, raw, place, tmp_path):
     past_model,
     state=place,
     history=str(tmp_path / 'log.parquet'),
-  ) as (client, _):
+  ) as client:
     assert client.get('/v1/model').json()['state']['rows'] > 400
     for at in range(500, 505):
       row = raw.slice(at, 1)
@@ -57,16 +56,10 @@ def test_a_state_goes_on_after_a_restart(past_model, raw, place):
   rows = raw.slice(60, 1).drop_columns(LABELS).to_pylist()
   found = []
   for begin in (0, 30):
-    with client_lib.serving(past_model, state=place) as (
-      client,
-      _,
-    ):
+    with client_lib.serving(past_model, state=place) as client:
       posted = client.post('/v1/events', json=raw.slice(begin, 30).to_pylist())
       assert posted.status_code == 200, posted.text
-  with client_lib.serving(past_model, state=place) as (
-    client,
-    _,
-  ):
+  with client_lib.serving(past_model, state=place) as client:
     assert client.get('/v1/model').json()['state']['rows'] == 60
     found = values(client.post('/v1/predict', json=rows))
   model = rmtl_jax.load(past_model, warm_up=0)
@@ -79,10 +72,7 @@ def test_a_state_goes_on_after_a_restart(past_model, raw, place):
 def test_shown_first_and_answered_later(past_model, raw, place):
   row = raw.slice(0, 1).to_pylist()[0]
   unknown = row | dict.fromkeys(LABELS)
-  with client_lib.serving(past_model, state=place) as (
-    client,
-    _,
-  ):
+  with client_lib.serving(past_model, state=place) as client:
     for rows, counts in (
       ([unknown], {'rows': 1, 'added': 1}),
       ([row], {'rows': 1, 'changed': 1}),
@@ -94,10 +84,7 @@ def test_shown_first_and_answered_later(past_model, raw, place):
 
 def test_bad_events_are_refused_whole(past_model, raw, place):
   rows = raw.slice(0, 3).to_pylist()
-  with client_lib.serving(past_model, state=place) as (
-    client,
-    _,
-  ):
+  with client_lib.serving(past_model, state=place) as client:
     bad = [*rows[:2], rows[2] | {'clicked': 7}]
     answer = client.post('/v1/events', json=bad)
     assert answer.status_code == 422
@@ -114,33 +101,12 @@ def test_bad_events_are_refused_whole(past_model, raw, place):
     assert client.get('/v1/model').json()['state']['rows'] == 0
 
 
-def test_posts_of_one_commit(past_model, raw, place):
-  """Posts that are read together; a bad one spoils no other."""
-  from rmtl_jax.server.state import keeper
-
-  model = rmtl_jax.load(past_model, warm_up=0)
-  kept = keeper.Keeper(model, place)
-  kept.take_up(model)
-  bad = raw.slice(4, 2).drop_columns(['clicked'])
-  bad = bad.append_column('clicked', pa.array([0, 7]))
-  bad = bad.select(raw.column_names)
-  other = raw.slice(6, 1).set_column(5, 'price', pa.array([3]))
-  posts = [raw.slice(0, 2), raw.slice(2, 1), bad, other]
-  found = kept.append(model, posts)
-  assert found[:2] == [{'added': 2}, {'added': 1}]
-  assert found[3] == {'added': 1}
-  assert "row 2, column 'clicked': 7" in str(found[2])
-  assert kept.size() == 4
-  kept.close()
-
-
 def test_a_model_of_sessions_needs_a_state(past_model):
+  from rmtl_jax import types
   from rmtl_jax.server import options, worker
 
-  lines = []
-  own = worker.Worker(options.Settings(str(past_model)), lines.append)
-  own.load()
-  assert 'give --state' in lines[-1]
+  with pytest.raises(types.InputError, match='give --state'):
+    worker.Worker(options.Settings(str(past_model), max_rows=8))
 
 
 def test_a_file_that_is_no_state_is_refused(past_model, tmp_path):

@@ -30,7 +30,7 @@ LABELS = ['clicked', 'bought']
 class Server:
   """`rmtl serve` as a process."""
 
-  def __init__(self, workdir, log, *flags, starts=lambda server: None):
+  def __init__(self, workdir, log, *flags):
     self.log = log
     with open(log, 'wb') as file:
       self.process = subprocess.Popen(
@@ -43,7 +43,6 @@ class Server:
         cwd=pathlib.Path(__file__).parents[2],
       )
     self.port = int(self._wait(r'listening: http://127.0.0.1:(\d+)'))
-    starts(self)
     self._wait(r'(ready): ')
 
   def _wait(self, pattern, seconds=120.0):
@@ -65,6 +64,12 @@ class Server:
       connection.request('POST', path, json.dumps(rows), headers)
       answer = connection.getresponse()
       return answer.status, json.loads(answer.read())
+
+  def get(self, path):
+    connection = http.client.HTTPConnection('127.0.0.1', self.port)
+    with contextlib.closing(connection):
+      connection.request('GET', path)
+      return json.loads(connection.getresponse().read())
 
   def metric(self, line):
     connection = http.client.HTTPConnection('127.0.0.1', self.port)
@@ -89,8 +94,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(workdir, log, *flags, **options):
-  server = Server(workdir, log, *flags, **options)
+def serving(workdir, log, *flags):
+  server = Server(workdir, log, *flags)
   try:
     yield server
   finally:
@@ -99,12 +104,27 @@ def serving(workdir, log, *flags, **options):
       server.process.wait()
 
 
-def test_a_hint_of_a_newer_model_may_come_at_the_start(plain_model, tmp_path):
-  def starts(server):
-    server._wait('(starting JAX)')
-    server.process.send_signal(signal.SIGHUP)
-
-  with serving(plain_model, tmp_path / 'log', starts=starts) as server:
+def test_a_newer_model_takes_over(plain_model, tmp_path):
+  """By SIGHUP, and a damaged one leaves the old one in place."""
+  link, log = tmp_path / 'model', tmp_path / 'log'
+  for name in ('one', 'two', 'damaged'):
+    shutil.copytree(plain_model, tmp_path / name)
+  (tmp_path / 'damaged' / 'model.bin').write_bytes(b'none')
+  link.symlink_to('one')
+  with serving(link, log) as server:
+    versions = [server.get('/health')['version']]
+    for name, line in (('damaged', 'not loaded: '), ('two', '/two .version')):
+      link.unlink()
+      link.symlink_to(name)
+      server.process.send_signal(signal.SIGHUP)
+      server._wait(f'({line})')
+      end = time.monotonic() + 60.0
+      while name == 'two' and time.monotonic() < end:
+        if server.get('/health')['version'] != versions[0]:
+          break
+        time.sleep(0.1)
+      versions.append(server.get('/health')['version'])
+    assert versions[0] == versions[1] != versions[2]
     assert server.end() == 0
 
 

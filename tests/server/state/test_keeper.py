@@ -30,7 +30,6 @@ def with_task(model, **changed):
 @contextlib.contextmanager
 def opened(model, place):
   with contextlib.closing(keeper_lib.Keeper(model, place)) as keeper:
-    keeper.take_up(model)
     yield keeper
 
 
@@ -43,15 +42,14 @@ def test_a_newer_model_splits_at_its_own_times(past_model, place):
   next_day = newer(model, splits=splits | {'train': later})
   times = [end // 1000 - 100, end // 1000 + 5]
   row = past_run.log(20).slice(0, 2).drop_columns(['visit', 'time'])
-  with opened(model, place) as keeper:
-    keeper.take_up(next_day)
-    for scorer, visit, counts in (
-      (model, 'new', {'added': 1, 'late': 1}),
-      (next_day, 'newer', {'added': 2}),
+  with opened(model, place) as before, opened(next_day, place) as after:
+    for keeper, visit, counts in (
+      (before, 'new', {'added': 1, 'late': 1}),
+      (after, 'newer', {'added': 2}),
     ):
       rows = row.append_column('visit', [[visit, visit]])
-      found = keeper.append(scorer, [rows.append_column('time', [times])])
-      assert found == [counts]
+      found = keeper.append(rows.append_column('time', [times]))
+      assert found == counts
 
 
 @pytest.mark.parametrize(
@@ -64,10 +62,7 @@ def test_labels_that_mean_something_else_are_of_another_log(
   """What is counted of older rows would be read in another way."""
   model = rmtl_jax.load(past_model, warm_up=0)
   other = with_task(model, **changed)
-  with (
-    opened(model, str(tmp_path)) as keeper,
-    pytest.raises(types.InputError, match='state of another log'),
-  ):
-    keeper.take_up(other)
+  with opened(model, str(tmp_path)):
+    pass
   with pytest.raises(types.InputError, match='state of another log'):
     keeper_lib.Keeper(other, str(tmp_path))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -121,28 +118,25 @@ def of_all_rows(scorer, raw):
 class Replay:
   """A state to which rows come one by one."""
 
-  def __init__(self, scorer, place, days=7.0):
-    self.days = days
+  def __init__(self, scorer, place):
     self.keeper = keeper_lib.Keeper(scorer, place)
-    self.keeper.take_up(scorer)
-    self.model = self.keeper._readers[id(scorer)]
     self.store, self.shape = self.keeper._writes, self.keeper._shape
 
   def rows(self, raw):
     table = raw_rows.rows_of_table(raw)
-    return list(self.model.shown_rows(table))
+    return list(self.keeper.shown(table))
 
   def features(self, row):
     with self.store.reading() as reads:
       look = look_lib.Look(reads, self.shape, [row])
       return {
         name.removeprefix(groups.PREFIX): make(look)[0].as_py()
-        for name, make in self.model.columns
+        for name, make in self.keeper._columns
       }
 
   def post(self, *rows):
     with self.store.writing() as change:
-      return changes.append(change, self.shape, rows, self.days)
+      return changes.append(change, self.shape, rows)
 
 
 def check(replay, raw, expected, every=1):
@@ -172,23 +166,6 @@ def test_features_are_those_of_training(place, tmp_path, seed):
     if name != 'asof_history':
       column = [row[name.removeprefix(groups.PREFIX)] for row in expected]
       assert len({*column}) > 2, name
-
-
-@pytest.mark.slow
-def test_features_are_those_of_training_where_rows_settle(place, tmp_path):
-  """Only sums are left of most rows, and no feature differs."""
-  raw = with_likes(in_order(past_run.log(600, seed=7)))
-  scorer = scorer_of(tmp_path / 'run', raw, KINDS_OF_LABELS)
-  replay = Replay(scorer, place, days=0.3)
-  assert check(replay, raw, of_all_rows(scorer, raw), every=2) > 150
-  for at in (0, 100):  # too old to be told from others, or to be labelled
-    assert replay.post(replay.rows(raw.slice(at, 1))[0]) == {'late': 1}
-  with contextlib.closing(sqlite3.connect(f'{place}/state.sqlite')) as kept:
-    (rows,) = kept.execute('SELECT count(*) FROM events').fetchone()
-    single = 'SELECT count(*) FROM counts WHERE level = 0'
-    (times,) = kept.execute(single).fetchone()
-  assert rows < 250
-  assert times < 8 * rows
 
 
 @pytest.mark.slow
@@ -261,22 +238,18 @@ def test_predictions_equal_those_with_a_history(place, tmp_path):
   raw = in_order(past_run.log(500, seed=8))
   scorer = scorer_of(tmp_path / 'run', raw)
   keeper = keeper_lib.Keeper(scorer, place)
-  keeper.take_up(scorer)
-  from rmtl_jax.server import loading, scoring
+  from rmtl_jax.server import scoring
 
-  notes = notes_lib.Notes()
-  served = loading.Served(scorer, '', '', (), 0.0, most=32)
-  (found,) = keeper.append(scorer, [raw.slice(0, 440)])
-  assert isinstance(found, dict)
+  def score(table):
+    return scoring.score(scorer, keeper, table, notes_lib.Notes(), 32)
+
+  keeper.append(raw.slice(0, 440))
   for at in range(440, 446):
     row = raw.slice(at, 1).drop_columns(LABELS)
     expected = scorer.predict_proba(row, raw.slice(0, at))
+    np.testing.assert_array_equal(score(row), expected)
     other = pa.concat_tables([row, raw.slice(2, 2).drop_columns(LABELS)])
-    (alone,) = scoring.score(served, keeper, [row], notes)
-    np.testing.assert_array_equal(alone.values, expected)
     # Larger batches are summed in another order.
-    for answer in scoring.score(served, keeper, [row, other], notes):
-      np.testing.assert_allclose(answer.values[:1], expected, rtol=1e-6)
-    (found,) = keeper.append(scorer, [raw.slice(at, 1)])
-    assert found == {'added': 1}
+    np.testing.assert_allclose(score(other)[:1], expected, rtol=1e-6)
+    assert keeper.append(raw.slice(at, 1)) == {'added': 1}
   keeper.close()

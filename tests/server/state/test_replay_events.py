@@ -197,21 +197,18 @@ def test_predictions_are_those_of_evaluation(place, shop):
   """With all that came before in the state, or in a history."""
   scorer, raw, _ = shop
   keeper = keeper_lib.Keeper(scorer, place)
-  keeper.take_up(scorer)
-  from rmtl_jax.server import loading, scoring
+  from rmtl_jax.server import scoring
 
-  served = loading.Served(scorer, '', '', (), 0.0, most=32)
   begin = 0
   rows = sorted(zip(*past_run.evaluated(scorer), strict=True))
   for number, wanted in rows[:: len(rows) // 6]:
-    (counts,) = keeper.append(scorer, [raw.slice(begin, number - begin)])
-    assert isinstance(counts, dict)
+    counts = keeper.append(raw.slice(begin, number - begin))
     assert sum(counts.values()) == number - begin
     begin = number
     kind = keeper._shape.events.column
     row = raw.slice(number, 1).drop_columns([kind])
-    (found,) = scoring.score(served, keeper, [row], notes_lib.Notes())
-    np.testing.assert_allclose(found.values[0], wanted, rtol=0, atol=1e-6)
+    found = scoring.score(scorer, keeper, row, notes_lib.Notes(), 32)
+    np.testing.assert_allclose(found[0], wanted, rtol=0, atol=1e-6)
     other = scorer.predict_proba(row, raw.slice(0, number))
-    np.testing.assert_array_equal(found.values, other)
+    np.testing.assert_array_equal(found, other)
   keeper.close()

@@ -35,14 +35,13 @@ def raw():
 @contextlib.contextmanager
 def keeping(scorer, place):
   keeper = keeper_lib.Keeper(scorer, place)
-  keeper.take_up(scorer)
   with contextlib.closing(keeper):
     yield keeper
 
 
-def looked_up(keeper, scorer, raw):
+def looked_up(keeper, raw):
   rows = raw.drop_columns(LABELS)
-  return keeper.look_up(scorer, raw_rows.rows_of_table(rows))[0].to_pylist()
+  return keeper.look_up(raw_rows.rows_of_table(rows))[0].to_pylist()
 
 
 def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
@@ -51,7 +50,7 @@ def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
 
   def write(mine):
     with keeping(scorer, place) as keeper:
-      return [keeper.append(scorer, [part])[0] for part in mine]
+      return [keeper.append(part) for part in mine]
 
   with futures.ThreadPoolExecutor(4) as pool:
     found = list(pool.map(write, [parts[n::4] for n in range(4)]))
@@ -61,15 +60,15 @@ def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
     keeping(scorer, str(tmp_path / 'other')) as other,
   ):
     # All at once: the order matters to nothing but rows after a split's end.
-    other.append(scorer, [raw.slice(0, 400)])
+    other.append(raw.slice(0, 400))
     assert keeper.size() == other.size()
     asked = raw.slice(400, 40)
-    assert looked_up(keeper, scorer, asked) == looked_up(other, scorer, asked)
+    assert looked_up(keeper, asked) == looked_up(other, asked)
 
 
 def test_only_its_owner_can_read_a_state(tmp_path):
   tmp_path.chmod(0o755)
-  kept = store.Store(tmp_path, 1, {'n': False})
+  kept = store.Store(tmp_path, 1, ['n'])
   with kept.writing() as change:
     change.put_fact('mine', 1)
   files = list(tmp_path.glob('state.sqlite*'))
@@ -99,7 +98,7 @@ def test_odd_names_are_kept_apart(scorer, place):
   later = [row._replace(time=10**12 + 60_000) for row in rows]
   with keeping(scorer, place) as keeper:
     with keeper._writes.writing() as change:
-      changes.append(change, keeper._shape, rows, 7.0)
+      changes.append(change, keeper._shape, rows)
     with keeper._reads.reading() as reads:
       look = look_lib.Look(reads, keeper._shape, later)
       for user in names:
@@ -112,6 +111,7 @@ def test_odd_names_are_kept_apart(scorer, place):
         ]
       for row, before in zip(later, rows, strict=True):
         assert look.rows(row, 'user') == look.rows(row, 'item') == len(names)
-        assert look.pair(row) == (1, before.time)
+        assert look.rows(row, 'pair') == 1
+        assert look.last_of_pair(row) == before.time
         assert look.rate(row, 'item', 0) == (0, 0)
         assert look.session(row).count == len(names)
