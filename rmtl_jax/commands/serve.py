@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import pathlib
 import stat
 
@@ -28,6 +29,14 @@ def define(flag: common.Definer) -> None:
     '',
     'Where the rows of POST /v1/events are kept, from which as-of features and'
     ' sessions are computed: a directory, made if it is not there.',
+  )
+  flag.float(
+    'settle_days',
+    _DEFAULTS.settle_days,
+    'Days after which a row of the state takes no more labels and only sums of'
+    ' it are kept.',
+    lower_bound=0.1,
+    upper_bound=3650.0,
   )
   flag.string(
     'history',
@@ -75,6 +84,8 @@ def execute(values: flags.FlagValues) -> int:
     raise types.InputError(f'{workdir}: not found')
   if values.history and not values.state:
     raise types.InputError('--history: needs --state, which starts from it')
+  if not math.isfinite(values.settle_days):
+    raise types.InputError('--settle_days: expected a finite number')
   token = _token(values.token_file)
   for package in ('starlette', 'uvicorn', 'prometheus_client'):
     extras.require(package, 'rmtl serve')

@@ -19,6 +19,7 @@ class Settings:
     stage: of a run, whose parameters; '' for the best that there is.
     calibrated: of a run, whether calibration is applied; None: where it is.
     state: directory of the state; '' for none.
+    settle_days: after which only sums are kept of rows.
     history: raw rows that an empty state starts from; '' for none.
     token: what requests must carry; '' for nothing.
     max_rows: most rows of a request.
@@ -29,6 +30,7 @@ class Settings:
   stage: str = ''
   calibrated: bool | None = None
   state: str = ''
+  settle_days: float = 7.0
   history: str = ''
   token: str = dataclasses.field(default='', repr=False)
   max_rows: int = 512

@@ -57,7 +57,9 @@ class Worker:
     self.scorer, self.version = scorer, _version(path)
     self.keeper: keeper_lib.Keeper | None = None
     if settings.state:
-      self.keeper = keeper_lib.Keeper(scorer, settings.state)
+      self.keeper = keeper_lib.Keeper(
+        scorer, settings.state, settings.settle_days
+      )
       if settings.history:
         self.keeper.load(settings.history, say)
     elif scorer.needs.sessions:

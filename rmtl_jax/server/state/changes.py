@@ -1,11 +1,13 @@
 """Rows that were shown, and what came of them, move the state.
 
 A row counts in rates once its visit has rested: then the visit is closed, which
-puts its rows into the counters.
+puts its rows into the counters. Some days later it settles: its rows are
+deleted, and sums and last times remain of them.
 """
 
 from __future__ import annotations
 
+import time as time_lib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -14,15 +16,17 @@ from rmtl_jax.server.state import row_types
 from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.server.state import store as store_lib
 
-# A change closes so many visits and some more per row, so that no request waits
-# for many.
-_SWEEP = 64
+# A change closes so many visits and some more per row, and settles so many and
+# some more per new visit, so that no request waits for many.
+_SWEEP, _SETTLE = 64, 2
+_DAY_MS = 86_400_000
 
 
 def append(
   store: store_lib.Store,
   of: shape_lib.Shape,
   rows: Iterable[row_types.Row | None],
+  days: float,
 ) -> Counter[str]:
   """Adds rows that were shown.
 
@@ -31,21 +35,24 @@ def append(
     of: its shape.
     rows: in any order; mostly in that of time. None: an event that means
       nothing.
+    days: after which rows settle.
 
   Returns:
     How many are `added`, `changed` (known, with other labels), `repeated`
-    (known), `late` (after the end of the split in which their session began, as
-    prepared data leaves them out; those that came before its first row are
-    taken out then) and `ignored` (None). Of events those are `added` that make
-    a row.
+    (known), `late` (so old that rows of their time have settled, or after the
+    end of the split in which their session began, as prepared data leaves them
+    out; those that came before its first row are taken out then) and `ignored`
+    (None). Of events those are `added` that make a row.
   """
   change = Change(store, of) if of.events is None else OfEvents(store, of)
   for row in rows:
     if row is None:
       change.found['ignored'] += 1
+    elif row.time < change.settled:
+      change.found['late'] += 1
     else:
       change.add(row)
-  change.finish()
+  change.finish(days)
   return change.found
 
 
@@ -59,16 +66,19 @@ class Change:
 
   Attributes:
     found: what became of them.
+    settled: rows before this time have settled, ms.
   """
 
   def __init__(self, store: store_lib.Store, of: shape_lib.Shape):
     self.found: Counter[str] = Counter()
+    self.settled: int = store.fact('settled') or -row_types.NEVER
     self._store, self._shape = store, of
     self._counts: defaultdict[tuple[int, int], Counter[str]] = defaultdict(
       Counter
     )
     self._clock: int | None = store.fact('clock')
     self._rows: int = store.fact('rows') or 0
+    self._new_visits = 0
 
   def add(self, row: row_types.Row) -> None:
     """Adds one row, or what is new of it."""
@@ -120,16 +130,15 @@ class Change:
       self._count_row(event, 1)
 
   def _count_row(self, event: row_types.Event, sign: int) -> None:
-    user, item = event.user, event.item
-    counters = []
-    if user is not None:
-      counters.append(row_types.user_counter(user))
-    if item is not None:
-      counters.append(row_types.item_counter(item))
-    if user is not None and item is not None:
-      counters.append(row_types.pair_counter(user, item))
-    for counter in counters:
-      self._counts[counter, event.time]['rows'] += sign
+    self._store.show(event, sign)
+    if event.user is not None:
+      self._counts[row_types.user_counter(event.user), event.time]['rows'] += (
+        sign
+      )
+    if event.item is not None:
+      self._counts[row_types.item_counter(event.item), event.time]['rows'] += (
+        sign
+      )
     self._count_positives(event, sign)
 
   def _count_positives(self, event: row_types.Event, sign: int) -> None:
@@ -203,6 +212,7 @@ class Change:
     return kept
 
   def _new_visit(self, row: row_types.Row) -> row_types.Visit:
+    self._new_visits += 1
     return self._store.add_visit(row.owner, row.time)
 
   def _relabel(
@@ -245,14 +255,18 @@ class Change:
     known = event.known(last, self._shape.idle_ms)
     return shape_lib.told(event.labels, self._shape.tasks, known)
 
-  def finish(self) -> None:
-    """Closes due visits, and writes counters."""
+  def finish(self, days: float) -> None:
+    """Closes and settles due visits, and writes counters."""
     if self._clock is None:
       return
+    most = _SWEEP + 2 * self.found['added']
     self._store.put_fact('clock', self._clock)
     self._store.put_fact('rows', self._rows)
-    most = _SWEEP + 2 * self.found['added']
     self.sweep(self._clock - self._shape.idle_ms, most)
+    # A row of a time that has not come can't end what labels may come for.
+    now = min(self._clock, int(1000 * time_lib.time()))
+    end = store_lib.settled_before(now - round(days * _DAY_MS))
+    self._settle_visits(end, _SETTLE * (1 + self._new_visits))
 
   def sweep(self, time: int, most: int = -1) -> None:
     """Closes visits that have rested before a time."""
@@ -260,6 +274,29 @@ class Change:
       self._count(visit, 1)
       self._store.put_open(visit._replace(open=False))
     self._store.add_counts(self._counts)
+
+  def _settle_visits(self, end: int, most: int) -> None:
+    """Settles visits without a count later than an end."""
+    if end > self.settled:
+      self._store.put_fact('settled', end)
+    keys: set[int] = set()
+    for visit in self._store.settling(end, most):
+      later = self._counts_until(visit)
+      if later < end:
+        keys |= {*self._store.settle(visit, end)}
+      else:
+        self._store.settle_later(visit.id, later)
+    self._store.settle_counts(keys, end)
+
+  def _counts_until(self, visit: row_types.Visit) -> int:
+    """The last time at which something of a visit begins to count, ms."""
+    # All visits of a session count as one until the session has rested.
+    visits = self._store.visits(visit.owner) if visit.of_session else [visit]
+    times = [one.reach + self._shape.idle_ms for one in visits]
+    for event in self._store.events(visit.id):
+      times += [when for _, when, _ in self._told(event, visit.last)]
+      times += [when for _, when in event.labels if when is not None]
+    return max(times)
 
 
 class OfEvents(Change):
@@ -356,7 +393,7 @@ class OfEvents(Change):
       labels = shape_lib.censored(labels, self._shape.tasks, first.time, end)
       self._put_labels(first, labels)
       self._drop(other)
-    self._find_rests(visit)
+    self._settle(visit)
 
   def _merged(
     self,
@@ -416,7 +453,7 @@ class OfEvents(Change):
     if time == row_types.NEVER:
       return
     if last is None or time < last:
-      self._find_rests(visit)
+      self._settle(visit)
       return
     if time - last > self._shape.idle_ms:
       self._store.put_rest(visit, last)
@@ -428,9 +465,9 @@ class OfEvents(Change):
     if waits:
       self._add_event(event._replace(time=row_types.NEVER, rest=None))
     if event.time < row_types.NEVER:
-      self._find_rests(event.visit)
+      self._settle(event.visit)
 
-  def _find_rests(self, number: int) -> None:
+  def _settle(self, number: int) -> None:
     """Finds the rests between the rows of an open visit."""
     rows = self._store.events(number, end=row_types.NEVER)
     if not rows:

@@ -37,12 +37,15 @@ class Keeper:
   may other processes, with models of logs with the same columns and tasks.
   """
 
-  def __init__(self, scorer: scorer_lib.Scorer, where: str):
+  def __init__(
+    self, scorer: scorer_lib.Scorer, where: str, settle_days: float = 7.0
+  ):
     """Opens the state.
 
     Args:
       scorer: the model.
       where: a directory.
+      settle_days: after which only sums are kept of rows.
 
     Raises:
       types.InputError: no state can be kept, or one of another log is there.
@@ -53,6 +56,7 @@ class Keeper:
     ):
       raise types.InputError('the model reads items and has no vocabulary')
     self._shape = shape_lib.of_manifest(scorer.manifest)
+    self._settle_days = settle_days
     self._reader = row_reader.Reader(scorer.manifest)
     self._columns = [
       (one.column, look_lib.column(one, self._shape, self._items))
@@ -127,7 +131,8 @@ class Keeper:
       for start in range(0, len(rows), _CHUNK):
         done = start + _CHUNK >= len(rows)
         with self._writing() as change:
-          changes.append(change, self._shape, rows[start : start + _CHUNK])
+          part = rows[start : start + _CHUNK]
+          changes.append(change, self._shape, part, self._settle_days)
           change.put_fact(_HISTORY, 'done' if done else 'begun')
       say(f'history: {len(rows):,} rows')
 
@@ -169,7 +174,8 @@ class Keeper:
     """
     rows = list(self.shown(raw_rows.rows_of_table(table, bodies.WHERE)))
     with self._available(), self._writing() as change:
-      return dict(changes.append(change, self._shape, rows))
+      added = changes.append(change, self._shape, rows, self._settle_days)
+      return dict(added)
 
   def look_up(
     self, rows: raw_rows.Rows

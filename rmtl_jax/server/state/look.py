@@ -89,23 +89,31 @@ class Look:
     self.asked, self._store, self._shape = rows, reads, of
     self._different: dict[tuple[str, ...], tuple[list, pa.Array]] = {}
     self._sessions: dict[tuple[int, int], Session] = {}
-    self._labels: dict[tuple[int, int], list[Told]] = {}
+    self._labels: dict[tuple[int, int, int], Told] = {}
     self._rested: dict[int, list[tuple[row_types.Event, int]]] = {}
     self._open: dict[int, _Sums] = {}
     self._own: dict[tuple[int, int], _Sums] = {}
     names = {name for row in rows for name in (row.user, row.item) if name}
     self._numbers = reads.numbers(names)
-    counters = defaultdict(set)
+    counters, items = defaultdict(set), defaultdict(set)
     for row in rows:
       counters[row.time] |= {
         counter
-        for key in ('user', 'item', 'pair', *range(len(of.tastes)))
+        for key in ('user', 'item', *range(len(of.tastes)))
         for counter in self._counters(row, key)
       }
+      user, item = self._numbers.get(row.user), self._numbers.get(row.item)
+      if user is not None and item is not None:
+        items[user, row.time].add(item)
     self._sums = {
       (counter, time): found
       for time, some in counters.items()
       for counter, found in reads.sums(some, time).items()
+    }
+    self._pairs: dict[tuple[int | None, ...], tuple[int, int | None]] = {
+      (user, item, time): found
+      for (user, time), some in items.items()
+      for item, found in reads.pairs(user, some, time).items()
     }
 
   def different(
@@ -127,19 +135,17 @@ class Look:
     """The counters of a row by a key.
 
     Args:
-      key: `user`, `item`, `pair` (both), or the place of a field in
-        `Shape.tastes`.
+      key: `user`, `item`, or the place of a field in `Shape.tastes`.
     """
     if isinstance(key, int):
       return row.tastes(key)
-    user, item = self._numbers.get(row.user), self._numbers.get(row.item)
-    if (key != 'item' and user is None) or (key != 'user' and item is None):
+    number = self._numbers.get(getattr(row, key))
+    if number is None:
       return []
-    if key == 'pair':
-      return [row_types.pair_counter(user, item)]
-    if key == 'user':
-      return [row_types.user_counter(user)]
-    return [row_types.item_counter(item)]
+    is_user = key == 'user'
+    return [
+      (row_types.user_counter if is_user else row_types.item_counter)(number)
+    ]
 
   def session(self, row: row_types.Row) -> Session:
     """The earlier rows of a row's session."""
@@ -166,12 +172,17 @@ class Look:
 
   def told(self, row: row_types.Row, place: int) -> Told:
     """Known labels of a task in a row's session before the row."""
-    at = row.owner, row.time
+    at = row.owner, row.time, place
     if at not in self._labels:
-      visits = [visit.id for visit in self.session(row).visits]
-      found = self._store.told(visits, row.time)
-      self._labels[at] = [Told(*of_task) for of_task in found]
-    return self._labels[at][place]
+      visits = self.session(row).visits
+      found = [self._store.told(v.id, place, row.time) for v in visits]
+      self._labels[at] = Told(
+        sum(positives for positives, *_ in found),
+        max((last for _, last, *_ in found if last is not None), default=None),
+        sum(total for *_, total, _ in found),
+        sum(count for *_, count in found),
+      )
+    return self._labels[at]
 
   def rows_since(self, row: row_types.Row, time: int) -> int:
     """How many earlier rows of a row's session there are from a time on."""
@@ -189,7 +200,7 @@ class Look:
     return self._store.items(visits, row.time, count)
 
   def rows(self, row: row_types.Row, key: str) -> int:
-    """How many earlier rows of a row's user, item or both there are."""
+    """How many earlier rows of a row's user or item there are."""
     found = self._counters(row, key)
     return sum(self._sums[counter, row.time]['rows'] for counter in found)
 
@@ -197,7 +208,7 @@ class Look:
     """The last earlier time of a user's rows or positives, ms.
 
     Args:
-      what: `rows`, or a `k` of shape.sums.
+      what: a dated one of shape.sums.
     """
     number = self._numbers.get(row.user)
     if number is None:
@@ -205,12 +216,10 @@ class Look:
     counter = row_types.user_counter(number, what != 'rows')
     return self._store.last(counter, what, row.time)
 
-  def last_of_pair(self, row: row_types.Row) -> int | None:
-    """The last earlier time of rows of a row's user and item, ms."""
-    for counter in self._counters(row, 'pair'):
-      if self._sums[counter, row.time]['rows']:
-        return self._store.last(counter, 'rows', row.time)
-    return None
+  def pair(self, row: row_types.Row) -> tuple[int, int | None]:
+    """Earlier rows of a row's user and item: number, time of the last."""
+    at = self._numbers.get(row.user), self._numbers.get(row.item), row.time
+    return self._pairs.get(at, (0, None))
 
   def shown(self, user: str, time: int) -> Iterable[str]:
     """Items of a user's earlier rows, the last first."""
@@ -371,7 +380,7 @@ def _session_gap(look: Look, row: row_types.Row) -> float | None:
 
 
 def _pair_gap(look: Look, row: row_types.Row) -> float | None:
-  last = look.last_of_pair(row)
+  last = look.pair(row)[1]
   return None if last is None else float(row.time - last)
 
 
@@ -387,7 +396,7 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
     row.time - look.session(row).start
   ),
   ('session', 'last'): _session_gap,
-  ('pair', 'rows'): lambda look, row: _number(look.rows(row, 'pair')),
+  ('pair', 'rows'): lambda look, row: _number(look.pair(row)[0]),
   ('pair', 'last'): _pair_gap,
   ('user', 'rows'): lambda look, row: _number(look.rows(row, 'user')),
   ('user', 'last'): lambda look, row: _user_gap(look, row, 'rows'),

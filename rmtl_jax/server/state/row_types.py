@@ -80,11 +80,6 @@ def item_counter(item: int) -> int:
   return 3 * item + 1
 
 
-def pair_counter(user: int, item: int) -> int:
-  """The counter of the numbers of a user and an item."""
-  return -1 - hashed('pair', str(user), str(item))
-
-
 class Event(NamedTuple):
   """A row that was shown.
 

@@ -115,15 +115,16 @@ def of_manifest(manifest: manifest_lib.Manifest) -> Shape:
   )
 
 
-def sums(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Names of counters: `rows`, and those of `told` and `positives`."""
-  return [
-    'rows',
-    *(f'k{i}' for i, task in enumerate(tasks) if _is_dated(task)),
-    'n',
-    *(f's{i}' for i in range(len(tasks))),
-    *(f'n{i}' for i in rates.apart(tasks)),
-  ]
+def sums(tasks: Sequence[source.SourceTask]) -> dict[str, bool]:
+  """Names of counters: `rows`, and those of `told` and `positives`.
+
+  With whether the last time of it is asked.
+  """
+  dated = ['rows', *(f'k{i}' for i, t in enumerate(tasks) if _is_dated(t))]
+  places = range(len(tasks))
+  others = ['n', *(f's{i}' for i in places)]
+  others += [f'n{i}' for i in rates.apart(tasks)]
+  return dict.fromkeys(dated, True) | dict.fromkeys(others, False)
 
 
 def _is_dated(task: source.SourceTask) -> bool:

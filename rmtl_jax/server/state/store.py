@@ -4,9 +4,12 @@ A change is committed, and on disk, before anybody is told of it; readers see
 whole commits. Whoever is killed at any moment leaves the last commit.
 
     visits   sessions, or a user's rows, without a long rest
-    events   rows of visits
+    events   rows of visits that have not settled (changes.py)
+    shown    a user's rows by time; of those that have settled the last ones
+    seen     rows of a user and item: how many up to each time
     counts   by counter and time: what came at single times; of busy counters
              in blocks of time too, so that any sum reads few rows
+    totals   by counter: sums of what has settled, and the last times
     names    numbers of users and items
 """
 
@@ -31,7 +34,7 @@ from rmtl_jax.server.state import row_types
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 8
+_VERSION = 7
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
 # Lengths of the blocks of `counts`, as powers of two of ms: single times, half
@@ -39,7 +42,14 @@ _PATIENCE = 30.0
 _SHIFTS = (0, 15, 20, 26)
 # A counter with more single times has blocks too.
 _SINGLES = 48
+# Rows of a user that stay in `shown` once they have settled.
+_LAST = 32
 _VISIT = 'id, owner, first, last, reach, open'
+
+
+def settled_before(time: int) -> int:
+  """The last end of a longest block that is no later, ms."""
+  return time >> _SHIFTS[-1] << _SHIFTS[-1]
 
 
 class Store:
@@ -49,19 +59,23 @@ class Store:
     where: its directory, for a person.
   """
 
-  def __init__(self, directory: pathlib.Path, tasks: int, sums: Sequence[str]):
+  def __init__(
+    self, directory: pathlib.Path, tasks: int, sums: Mapping[str, bool]
+  ):
     """Opens the file, and makes it if it is not there.
 
     Args:
       tasks: how many labels a row has.
-      sums: what counters count; see shape.sums.
+      sums: what counters count, and whether `last` is asked of it; see
+        shape.sums.
 
     Raises:
       types.InputError: it is no such file, or can't be used.
     """
     self.where = str(directory)
     self._where, self._lock = directory / FILE, directory / _LOCK
-    self._sums, self._tasks = list(sums), tasks
+    self._sums = list(sums)
+    self._dated = [name for name, is_dated in sums.items() if is_dated]
     self._labels = [c for i in range(tasks) for c in (f'y{i}', f'd{i}')]
     self._event = (
       'visit, time, id, identity, user, item, rest, tastes'
@@ -98,12 +112,13 @@ class Store:
   def _tables(self) -> Iterator[str]:
     labels = ''.join(f', {name} INTEGER' for name in self._labels)
     sums = ''.join(f', {n} INTEGER NOT NULL DEFAULT 0' for n in self._sums)
+    lasts = ''.join(f', last_{n} INTEGER' for n in self._dated)
     yield 'facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID'
     yield 'names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)'
     yield (
       'visits (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, first INTEGER'
       ' NOT NULL, last INTEGER NOT NULL, reach INTEGER NOT NULL, open INTEGER'
-      ' NOT NULL)'
+      ' NOT NULL, settles INTEGER)'
     )
     yield (
       'events (visit INTEGER, time INTEGER, id INTEGER, identity INTEGER, user'
@@ -111,9 +126,18 @@ class Store:
       f' tastes BLOB{labels}, PRIMARY KEY (visit, time, id)) WITHOUT ROWID'
     )
     yield (
+      'shown (user INTEGER, time INTEGER, id INTEGER, item INTEGER,'
+      ' PRIMARY KEY (user, time, id)) WITHOUT ROWID'
+    )
+    yield (
+      'seen (user INTEGER, item INTEGER, time INTEGER, n INTEGER,'
+      ' PRIMARY KEY (user, item, time)) WITHOUT ROWID'
+    )
+    yield (
       f'counts (key INTEGER, level INTEGER, block INTEGER{sums},'
       ' PRIMARY KEY (key, level, block)) WITHOUT ROWID'
     )
+    yield f'totals (key INTEGER PRIMARY KEY, busy INTEGER{sums}{lasts})'
 
   def _open(self, directory: pathlib.Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -145,9 +169,9 @@ class Store:
         for index in (
           'visits_by_owner ON visits (owner, first)',
           'visits_open ON visits (last) WHERE open = 1',
+          'visits_settling ON visits (settles) WHERE open = 0',
           'events_told ON events (visit, time) WHERE told = 1',
           'events_waiting ON events (rest) WHERE waits = 1',
-          'events_of_user ON events (user, time, item) WHERE item IS NOT NULL',
         ):
           self._run(f'CREATE INDEX IF NOT EXISTS {index}')
         self._run(f'PRAGMA user_version = {_VERSION}')
@@ -254,8 +278,10 @@ class Store:
   def put_visit(self, visit: row_types.Visit) -> None:
     """Replaces a visit, and whether its rows are open."""
     self._run(
-      'UPDATE visits SET first = ?, last = ?, reach = ?, open = ? WHERE id = ?',
-      *(visit.first, visit.last, visit.reach, visit.open, visit.id),
+      'UPDATE visits SET first = ?, last = ?, reach = ?, open = ?, settles = ?'
+      ' WHERE id = ?',
+      *(visit.first, visit.last, visit.reach, visit.open, visit.reach),
+      visit.id,
     )
 
   def put_open(self, visit: row_types.Visit) -> None:
@@ -295,6 +321,16 @@ class Store:
     return self._visits(
       'open = 1 AND last < ? ORDER BY last LIMIT ?', time, most
     )
+
+  def settling(self, time: int, most: int) -> list[row_types.Visit]:
+    """Visits that may settle at a time, the earliest first."""
+    return self._visits(
+      'open = 0 AND settles < ? ORDER BY settles LIMIT ?', time, most
+    )
+
+  def settle_later(self, visit: int, time: int) -> None:
+    """Says that a visit can't settle before a time."""
+    self._run('UPDATE visits SET settles = ? WHERE id = ?', time, visit)
 
   def _visits(self, which: str, *values: Any) -> list[row_types.Visit]:
     rows = self._rows(f'SELECT {_VISIT} FROM visits WHERE {which}', *values)
@@ -419,27 +455,26 @@ class Store:
     )[0]
 
   def told(
-    self, visits: Sequence[int], time: int
-  ) -> list[tuple[int, int | None, int, int]]:
-    """Labels of visits that are known before a time, ms, by task.
+    self, visit: int, place: int, time: int
+  ) -> tuple[int, int | None, int, int]:
+    """A visit's labels of a task that are known before a time.
+
+    Args:
+      place: the task's.
+      time: ms.
 
     Returns:
       How many are positive, the time of the last such row, the sum of all
       known labels, and how many there are.
     """
-    sums = ', '.join(
-      f'count(*) FILTER (WHERE y{i} = 1 AND {known}), max(time) FILTER (WHERE'
-      f' y{i} = 1 AND {known}), coalesce(sum(y{i}) FILTER (WHERE {known}), 0),'
-      f' count(y{i}) FILTER (WHERE {known})'
-      for i in range(self._tasks)
-      for known in (f'time + coalesce(d{i}, 0) < ?2',)
-    )
-    (found,) = self._rows(
-      f'SELECT {sums} FROM json_each(?1) CROSS JOIN events ON visit = value'
-      ' AND told = 1 AND time < ?2',
-      *(json.dumps(visits), time),
-    )
-    return [found[4 * i : 4 * i + 4] for i in range(self._tasks)]
+    label = f'y{place}'
+    return self._rows(
+      f'SELECT count(*) FILTER (WHERE {label} = 1),'
+      f' max(time) FILTER (WHERE {label} = 1), coalesce(sum({label}), 0),'
+      f' count({label}) FROM events WHERE visit = ?1 AND told = 1'
+      f' AND time < ?2 AND time + coalesce(d{place}, 0) < ?2',
+      *(visit, time),
+    )[0]
 
   def times(self, visits: Sequence[int], end: int) -> np.ndarray:
     """Times of the earlier rows of visits, in order, i64[rows]."""
@@ -469,12 +504,59 @@ class Store:
 
   # Rows of users, and of users and items.
 
+  def show(self, event: row_types.Event, sign: int) -> None:
+    """Adds a row to those of its user, or takes it out."""
+    user, item, at = event.user, event.item, event.time
+    if user is None or item is None:
+      return
+    if sign > 0:
+      self._run(
+        'INSERT INTO shown VALUES (?, ?, ?, ?)', user, at, event.id, item
+      )
+    else:
+      self._run(
+        'DELETE FROM shown WHERE user = ? AND time = ? AND id = ?',
+        *(user, at, event.id),
+      )
+    before = self.pair(user, item, at)[0]
+    self._run(
+      'INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)', user, item, at, before
+    )
+    self._run(
+      'UPDATE seen SET n = n + ? WHERE user = ? AND item = ? AND time >= ?',
+      *(sign, user, item, at),
+    )
+    self._run(
+      'DELETE FROM seen WHERE user = ? AND item = ? AND time = ? AND n = ?',
+      *(user, item, at, before),
+    )
+
+  def pairs(
+    self, user: int, items: Iterable[int], time: int
+  ) -> dict[int, tuple[int, int | None]]:
+    """`pair` of a user and each of some items that have earlier rows."""
+    which = 'FROM seen WHERE user = ?2 AND item = value AND time < ?3'
+    rows = self._rows(
+      f'SELECT value, (SELECT n {which} ORDER BY time DESC LIMIT 1),'
+      f' (SELECT max(time) {which}) FROM json_each(?1)',
+      *(json.dumps(list(items)), user, time),
+    )
+    return {item: (n or 0, last) for item, n, last in rows}
+
+  def pair(self, user: int, item: int, time: int) -> tuple[int, int | None]:
+    """Earlier rows of a user and item: how many, and the last time."""
+    found = self._rows(
+      'SELECT n, time FROM seen WHERE user = ? AND item = ? AND time < ?'
+      ' ORDER BY time DESC LIMIT 1',
+      *(user, item, time),
+    )
+    return found[0] if found else (0, None)
+
   def shown(self, user: int, time: int) -> Iterator[str]:
     """Items of a user's earlier rows, the last first."""
     found = self._run(
-      'SELECT name FROM events e CROSS JOIN names ON names.id = item'
-      ' WHERE user = ? AND item IS NOT NULL AND time < ?'
-      ' ORDER BY time DESC, name DESC',
+      'SELECT name FROM shown s CROSS JOIN names ON names.id = item'
+      ' WHERE user = ? AND time < ? ORDER BY time DESC, name DESC',
       *(user, time),
     )
     return (item for (item,) in found)
@@ -487,19 +569,21 @@ class Store:
     Args:
       counts: what to add, by counter and time, ms.
     """
-    keys = {key for key, _ in counts}
-    busy = self._busy(keys)
+    busy: dict[int, bool] = {}
     rows: dict[tuple[int, int, int], np.ndarray] = {}
     for (key, at), added in counts.items():
+      if key not in busy:
+        busy[key] = self._is_busy(key)
       values = np.array([added[name] for name in self._sums])
-      for level, shift in enumerate(_SHIFTS if key in busy else _SHIFTS[:1]):
+      for level, shift in enumerate(_SHIFTS if busy[key] else _SHIFTS[:1]):
         place = key, level, at >> shift
         rows[place] = rows.get(place, 0) + values
     self._put_counts(
       (*at, *n.tolist()) for at, n in sorted(rows.items()) if n.any()
     )
-    for key in keys - busy:
-      self._make_busy(key)
+    for key, is_busy in busy.items():
+      if not is_busy:
+        self._make_busy(key)
 
   def _put_counts(self, rows: Iterable[tuple[int, ...]]) -> None:
     added = ', '.join(f'{n} = {n} + excluded.{n}' for n in self._sums)
@@ -509,14 +593,9 @@ class Store:
       rows,
     )
 
-  def _busy(self, keys: Iterable[int]) -> set[int]:
-    """Those of some counters that have blocks of time."""
-    rows = self._rows(
-      'SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM counts WHERE'
-      ' key = value AND level = 1)',
-      json.dumps(list(keys)),
-    )
-    return {key for (key,) in rows}
+  def _is_busy(self, key: int) -> bool:
+    found = self._rows('SELECT busy FROM totals WHERE key = ?', key)
+    return bool(found and found[0][0])
 
   def _make_busy(self, key: int) -> None:
     """Makes the blocks of a counter that has many single times."""
@@ -532,27 +611,99 @@ class Store:
       if level
       for at, *n in rows
     )
+    self._run(
+      'INSERT INTO totals (key, busy) VALUES (?, 1)'
+      ' ON CONFLICT DO UPDATE SET busy = 1',
+      key,
+    )
 
   def sums(self, keys: Iterable[int], time: int) -> dict[int, dict[str, int]]:
     """Values of some counters at earlier times, by name."""
-    keys = {*keys}
-    found = {key: dict.fromkeys(self._sums, 0) for key in keys}
-    busy = self._busy(keys)
-    for some, query in zip((keys - busy, busy), self._sum, strict=True):
-      if some:
-        for key, *sums in self._rows(query, json.dumps(list(some)), time):
-          found[key] = dict(zip(self._sums, sums, strict=True))
+    names = ', '.join(self._sums)
+    rows = self._rows(
+      f'SELECT value, busy, {names} FROM json_each(?) LEFT JOIN totals t'
+      ' ON t.key = value',
+      json.dumps(list(keys)),
+    )
+    found = {
+      key: dict(zip(self._sums, map(_or_zero, settled), strict=True))
+      for key, _, *settled in rows
+    }
+    for is_busy, query in enumerate(self._sum):
+      some = [key for key, busy, *_ in rows if bool(busy) == is_busy]
+      for key, *later in (
+        self._rows(query, json.dumps(some), time) if some else ()
+      ):
+        before = found[key]
+        for name, n in zip(self._sums, later, strict=True):
+          before[name] += n
     return found
 
   def last(self, key: int, name: str, time: int) -> int | None:
     """The last earlier time of which a counter has something, ms."""
-    # Not max(), which would read all of them.
-    found = self._rows(
-      'SELECT block FROM counts WHERE key = ? AND level = 0 AND block < ?'
-      f' AND {name} > 0 ORDER BY block DESC LIMIT 1',
+    return self._rows(
+      # Not max(), which would read all of them.
+      f'SELECT coalesce((SELECT block FROM counts WHERE key = ?1 AND level = 0'
+      f' AND block < ?2 AND {name} > 0 ORDER BY block DESC LIMIT 1),'
+      f' (SELECT last_{name} FROM totals WHERE key = ?1))',
       *(key, time),
-    )
-    return found[0][0] if found else None
+    )[0][0]
+
+  # What settles.
+
+  def settle(self, visit: row_types.Visit, end: int) -> list[int]:
+    """Deletes the rows of a visit; returns the counters that they are in.
+
+    Args:
+      end: a time that `settled_before` gives, after all that the rows count.
+    """
+    events = self.events(visit.id)
+    self._run('DELETE FROM events WHERE visit = ?', visit.id)
+    self._run('DELETE FROM visits WHERE id = ?', visit.id)
+    for user, item in {(e.user, e.item) for e in events}:
+      self._run(
+        'DELETE FROM seen WHERE user = ?1 AND item = ?2 AND time < (SELECT'
+        ' max(time) FROM seen WHERE user = ?1 AND item = ?2 AND time < ?3)',
+        *(user, item, end),
+      )
+    for user in {e.user for e in events}:
+      self._run(
+        'DELETE FROM shown WHERE user = ?1 AND time < (SELECT time FROM shown'
+        ' WHERE user = ?1 AND time < ?2 ORDER BY time DESC LIMIT 1'
+        f' OFFSET {_LAST - 1})',
+        *(user, end),
+      )
+    users = {event.user for event in events if event.user is not None}
+    return [key for event in events for key in event.counters] + [
+      row_types.user_counter(user, of_positives=True) for user in users
+    ]
+
+  def settle_counts(self, keys: Iterable[int], end: int) -> None:
+    """Puts what counters have of times before an end into their totals."""
+    names, lasts = self._sums, [f'last_{name}' for name in self._dated]
+    made = [f'sum({n})' for n in names] + [
+      f'max(block) FILTER (WHERE {n} > 0)' for n in self._dated
+    ]
+    changed = [f'{n} = {n} + excluded.{n}' for n in names] + [
+      f'{n} = coalesce(excluded.{n}, {n})' for n in lasts
+    ]
+    for key in {*keys}:
+      self._run(
+        f'INSERT INTO totals (key, {", ".join([*names, *lasts])})'
+        f' SELECT ?1, {", ".join(made)} FROM counts WHERE key = ?1'
+        ' AND level = 0 AND block < ?2 GROUP BY key'
+        f' ON CONFLICT DO UPDATE SET {", ".join(changed)}',
+        *(key, end),
+      )
+      for level, shift in enumerate(_SHIFTS):
+        self._run(
+          'DELETE FROM counts WHERE key = ? AND level = ? AND block < ?',
+          *(key, level, end >> shift),
+        )
+
+
+def _or_zero(number: int | None) -> int:
+  return number or 0
 
 
 def _pairs(event: row_types.Event) -> list[int | None]:

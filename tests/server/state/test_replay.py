@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -118,7 +121,8 @@ def of_all_rows(scorer, raw):
 class Replay:
   """A state to which rows come one by one."""
 
-  def __init__(self, scorer, place):
+  def __init__(self, scorer, place, days=7.0):
+    self.days = days
     self.keeper = keeper_lib.Keeper(scorer, place)
     self.store, self.shape = self.keeper._writes, self.keeper._shape
 
@@ -136,7 +140,7 @@ class Replay:
 
   def post(self, *rows):
     with self.store.writing() as change:
-      return changes.append(change, self.shape, rows)
+      return changes.append(change, self.shape, rows, self.days)
 
 
 def check(replay, raw, expected, every=1):
@@ -166,6 +170,23 @@ def test_features_are_those_of_training(place, tmp_path, seed):
     if name != 'asof_history':
       column = [row[name.removeprefix(groups.PREFIX)] for row in expected]
       assert len({*column}) > 2, name
+
+
+@pytest.mark.slow
+def test_features_are_those_of_training_where_rows_settle(place, tmp_path):
+  """Only sums are left of most rows, and no feature differs."""
+  raw = with_likes(in_order(past_run.log(600, seed=7)))
+  scorer = scorer_of(tmp_path / 'run', raw, KINDS_OF_LABELS)
+  replay = Replay(scorer, place, days=0.3)
+  assert check(replay, raw, of_all_rows(scorer, raw), every=2) > 150
+  for at in (0, 100):  # too old to be told from others, or to be labelled
+    assert replay.post(replay.rows(raw.slice(at, 1))[0]) == {'late': 1}
+  with contextlib.closing(sqlite3.connect(f'{place}/state.sqlite')) as kept:
+    (rows,) = kept.execute('SELECT count(*) FROM events').fetchone()
+    single = 'SELECT count(*) FROM counts WHERE level = 0'
+    (times,) = kept.execute(single).fetchone()
+  assert rows < 250
+  assert times < 8 * rows
 
 
 @pytest.mark.slow

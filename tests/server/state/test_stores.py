@@ -68,7 +68,7 @@ def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
 
 def test_only_its_owner_can_read_a_state(tmp_path):
   tmp_path.chmod(0o755)
-  kept = store.Store(tmp_path, 1, ['n'])
+  kept = store.Store(tmp_path, 1, {'n': False})
   with kept.writing() as change:
     change.put_fact('mine', 1)
   files = list(tmp_path.glob('state.sqlite*'))
@@ -98,7 +98,7 @@ def test_odd_names_are_kept_apart(scorer, place):
   later = [row._replace(time=10**12 + 60_000) for row in rows]
   with keeping(scorer, place) as keeper:
     with keeper._writes.writing() as change:
-      changes.append(change, keeper._shape, rows)
+      changes.append(change, keeper._shape, rows, 7.0)
     with keeper._reads.reading() as reads:
       look = look_lib.Look(reads, keeper._shape, later)
       for user in names:
@@ -111,7 +111,6 @@ def test_odd_names_are_kept_apart(scorer, place):
         ]
       for row, before in zip(later, rows, strict=True):
         assert look.rows(row, 'user') == look.rows(row, 'item') == len(names)
-        assert look.rows(row, 'pair') == 1
-        assert look.last_of_pair(row) == before.time
+        assert look.pair(row) == (1, before.time)
         assert look.rate(row, 'item', 0) == (0, 0)
         assert look.session(row).count == len(names)
