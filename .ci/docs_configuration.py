@@ -20,17 +20,10 @@ _INTRODUCTION = """\
 
 <!-- Written by .ci/docs_configuration.py from the dataclasses' fields and docstrings. -->
 
-Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form, and `allowed` what it may be. `--preset=NAME` starts from [other settings](#presets); where those of `official`, the released code's form, differ, they stand in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()` (`--config=FILE.py:TEXT`: `get_config('TEXT')`); flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
+Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the recommended form, of which the prepared data decide what is 0 or `auto`, and `allowed` what it may be. `--preset=paper` starts from the paper's form, `--preset=official` from that of the released code; where the paper's differs, it stands in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()` (`--config=FILE.py:TEXT`: `get_config('TEXT')`); flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
 
 A setting that does not exist, a value of another type or out of range ends a command with one line and exit code 2.
 """  # noqa: E501
-_PRESETS = """\
-## Presets
-
-What each gained: [public logs](models.md#presets).
-
-| preset | what it is | what it sets |
-|---|---|---|"""
 _PREPARE = """\
 ## rmtl prepare
 
@@ -41,19 +34,14 @@ Flags of `rmtl prepare`, fields of `rmtl_jax.PrepareConfig`. How to use them: [y
 def page() -> str:
   """The whole page, Markdown."""
   parts = [_INTRODUCTION]
-  config, official = config_lib.Config(), config_lib.preset('official')
+  config, paper = config_lib.Config(), config_lib.preset('paper')
   single = [
     field.name
     for field in dataclasses.fields(config)
     if not dataclasses.is_dataclass(getattr(config, field.name))
   ]
-  parts.append(_PRESETS)
-  parts += [
-    f'| `{one.name}` | {one.help} | {_changes(one)} |'
-    for one in config_lib.PRESETS.values()
-  ]
-  parts.append('\n## The run\n')
-  parts += _table(config, official, '', single)
+  parts.append('## The run\n')
+  parts += _table(config, paper, '', single)
   for field in dataclasses.fields(config):
     group = getattr(config, field.name)
     if not dataclasses.is_dataclass(group):
@@ -61,7 +49,7 @@ def page() -> str:
     parts.append(f'## {field.name}\n')
     parts.append(_summary(type(group)) + '\n')
     names = [f.name for f in dataclasses.fields(group)]
-    theirs = getattr(official, field.name)
+    theirs = getattr(paper, field.name)
     parts += _table(group, theirs, f'{field.name}.', names)
   parts.append(_PREPARE)
   prepare = prepare_settings.PrepareConfig()
@@ -70,38 +58,28 @@ def page() -> str:
   return '\n'.join(parts)
 
 
-def _changes(preset: config_lib.Preset) -> str:
-  """A preset's settings over the paper's."""
-  if callable(preset.settings):
-    return 'made from the prepared data'
-  return ', '.join(
-    f'`{name}={config_flags.shown(value)}`'
-    for name, value in preset.settings.items()
-  )
-
-
 def _summary(kind: type) -> str:
   return str(kind.__doc__).splitlines()[0]
 
 
 def _table(
-  group: Any, official: Any, prefix: str, names: list[str]
+  group: Any, paper: Any, prefix: str, names: list[str]
 ) -> Iterator[str]:
   """The lines of one table, an empty one last."""
   yield '| setting | default | allowed | what it does |'
   yield '|---|---|---|---|'
-  yield from _rows(group, official, prefix, names)
+  yield from _rows(group, paper, prefix, names)
   yield ''
 
 
 def _rows(
-  group: Any, official: Any, prefix: str, names: list[str]
+  group: Any, paper: Any, prefix: str, names: list[str]
 ) -> Iterator[str]:
   """A row per setting; those of a group inside of it in its place."""
   texts = config_flags.attribute_texts(type(group))
   kinds = limits.fields(type(group))
   for name in names:
-    default, other = getattr(group, name), getattr(official, name)
+    default, other = getattr(group, name), getattr(paper, name)
     if dataclasses.is_dataclass(default):
       inner = [field.name for field in dataclasses.fields(default)]
       yield from _rows(default, other, f'{prefix}{name}.', inner)

@@ -29,6 +29,8 @@ from absl import app, flags
 from benchmarks import machine, peer, workload
 from rmtl_jax import config as config_lib
 
+_PAPER = config_lib.preset('paper')
+
 # Their module and class by backbone, and whether it has experts.
 _MODELS = {
   'single_task': ('singletask', 'SingleTaskModel', ()),
@@ -56,7 +58,7 @@ class Theirs:
 
     torch.set_num_threads(os.cpu_count() or 1)
     self._torch = torch
-    network, stage = config_lib.NetworkConfig(), config_lib.PretrainConfig()
+    network, stage = _PAPER.network, _PAPER.pretrain
     module, name, experts = _MODELS[backbone]
     model = getattr(importlib.import_module(f'slmodels.{module}'), name)
     self._model = model(
@@ -72,7 +74,7 @@ class Theirs:
     self._optimizer = torch.optim.Adam(
       self._model.parameters(), lr=stage.learning_rate, weight_decay=stage.l2
     )
-    columns, batch = log.columns(), config_lib.BatchConfig()
+    columns, batch = log.columns(), _PAPER.batch
     size = batch.lanes * batch.lane_length
     self._batches = [
       tuple(
@@ -151,7 +153,7 @@ def main(argv: list[str]) -> None:
       'rows': values.rows,
       'unit': 'rows per second; ratio = ours / theirs, median of pairs',
       'figures': rows,
-      'config': dataclasses.asdict(config_lib.NetworkConfig()),
+      'config': dataclasses.asdict(_PAPER.network),
     },
   )
 

@@ -28,7 +28,7 @@ from scipy import stats
 from benchmarks import machine
 from rmtl_jax import config as config_lib
 from rmtl_jax import prepare, run
-from rmtl_jax.config import prepare_settings, variants
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.runtime import programs, progress
@@ -125,22 +125,23 @@ def cut(log: Log, place: pathlib.Path, test: int) -> Iterator[dict[str, Any]]:
       as_of=('none',),
     )
     prepare(settings, table=rows, schema=schema(log.horizon, final))
-    preset = config_lib.preset('recommended', manifest_file.read(data))
+    start = config_lib.resolve(
+      config_lib.Config(), manifest_file.read(data), one_model=True
+    )
     for method in [_FINAL] if final else _METHODS.value:
       for seed in range(_SEEDS.value):
         config = dataclasses.replace(
-          variants.first(preset),
+          start,
           backbone=_BACKBONE.value,
           seed=seed,
           delayed='drop' if final else method,
-          evaluation=dataclasses.replace(preset.evaluation, bootstrap=0),
+          evaluation=dataclasses.replace(start.evaluation, bootstrap=0),
         )
         first, again = (place / f'{method}-{seed}-{n}' for n in range(2))
         quiet = progress.Progress(quiet=True)
-        run.train(config, first, data, 'pretrain', quiet, trackers=())
-        record = run.train(
-          config, again, data, 'pretrain', quiet, trackers=(), refit_of=first
-        )
+        options = run.RunOptions(trackers=())
+        run.train(config, first, data, 'pretrain', quiet, options=options)
+        record = run.refit(first, again, data, quiet, options)
         figures = record['stages']['pretrain']['again']
         yield {
           'method': method,

@@ -15,6 +15,7 @@ rows of train and validation.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import pathlib
 import sys
@@ -33,6 +34,8 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import baseline, comparison, metrics
 from rmtl_jax.results import figures
+
+_PAPER = config_lib.preset('paper')
 
 METRICS = ('auc', 'logloss')
 FOLDS = 5
@@ -322,8 +325,8 @@ def measure(
     if refit
     else None
   )
-  config = config_lib.Config(
-    evaluation=config_lib.EvaluationConfig(bootstrap=0)
+  config = dataclasses.replace(
+    _PAPER, evaluation=dataclasses.replace(_PAPER.evaluation, bootstrap=0)
   )
   test = splits['test']
   rates = figures.rate_baseline(

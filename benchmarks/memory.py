@@ -22,6 +22,8 @@ from absl import app, flags
 from benchmarks import machine, peer, workload
 from rmtl_jax import config as config_lib
 
+_PAPER = config_lib.preset('paper')
+
 # --output, --rows and --backbones are those of benchmarks/peer.py.
 _FLAGS = flags.FLAGS
 _CHILD = flags.DEFINE_string('child', '', 'Internal: SIDE:BACKBONE.')
@@ -32,10 +34,10 @@ def child(name: str) -> None:
   side, backbone = name.split(':')
   log = workload.Workload(rows=_FLAGS.rows)
   if side == 'start':
-    workload.context(log, config_lib.Config())
+    workload.context(log, _PAPER)
   else:
     if side == 'ours':
-      made = peer.Ours(log, backbone, 'default')
+      made = peer.Ours(log, backbone)
     else:
       made = peer.Theirs(log, backbone, 'plain')
     made.train()

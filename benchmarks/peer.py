@@ -34,12 +34,14 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, labelled
 from rmtl_jax.training import actors, feed
 
+_PAPER = config_lib.preset('paper')
+
 
 class Ours:
   """One backbone by this package."""
 
   def __init__(self, log: workload.Workload, backbone: str):
-    self.config = config_lib.Config(backbone=backbone)
+    self.config = dataclasses.replace(_PAPER, backbone=backbone)
     self.context = workload.context(log, self.config)
     arm = actors.pretrain(self.context)['pretrain']
     self._loop, self._state = arm.program, arm.state
@@ -88,8 +90,8 @@ class Theirs:
     from torch_rechub.utils import data  # pyright: ignore
 
     torch.set_num_threads(os.cpu_count() or 1)
-    network = config_lib.NetworkConfig()
-    batch = config_lib.BatchConfig()
+    network = _PAPER.network
+    batch = _PAPER.batch
     columns = log.columns()
     sparse = [
       features.SparseFeature(f'f{i}', size, embed_dim=network.embedding_dim)
@@ -115,7 +117,7 @@ class Theirs:
     )
     self._directory = tempfile.TemporaryDirectory()
     model = _their_model(backbone, [*sparse, *dense], network)
-    stage = config_lib.PretrainConfig()
+    stage = _PAPER.pretrain
     self.trainer = mtl_trainer.MTLTrainer(
       model,
       task_types=['classification'] * labels.shape[1],
@@ -235,7 +237,7 @@ def main(argv: list[str]) -> None:
         for name in ('torch', 'torch-rechub')
       },
       'figures': rows,
-      'config': dataclasses.asdict(config_lib.NetworkConfig()),
+      'config': dataclasses.asdict(_PAPER.network),
     },
   )
 

@@ -51,7 +51,7 @@ def measure(
     types.InputError: bad data, or no such setting.
   """
   manifest = manifest_file.read(data_dir)
-  start = config_lib.preset('recommended', manifest)
+  start = config_lib.resolve(config_lib.Config(), manifest)
   known = config_values.flatten(start)
   changes = [
     config_values.parse_setting('--setting', one, known) for one in settings
@@ -69,9 +69,7 @@ def measure(
       record = run.train(config, first, data_dir, ('pretrain',), quiet)
       if refit:
         again = pathlib.Path(workdir, 'again')
-        record = run.train(
-          None, again, data_dir, ('pretrain',), quiet, refit_of=first
-        )
+        record = run.refit(first, again, data_dir, quiet)
     records.append(record)
     seconds.append(time.perf_counter() - begin)
 

@@ -22,6 +22,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.training import actors, feed
 
+_PAPER = config_lib.preset('paper')
+
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Dispatches of a figure.')
@@ -29,8 +31,12 @@ _LARGEST = flags.DEFINE_integer(
   'largest', 10**7, 'Rows, of log and vocabulary.'
 )
 
-SMALL = config_lib.NetworkConfig(
-  embedding_dim=16, bottom_units=(64, 32), tower_units=(32,), num_experts=4
+SMALL = dataclasses.replace(
+  _PAPER.network,
+  embedding_dim=16,
+  bottom_units=(64, 32),
+  tower_units=(32,),
+  num_experts=4,
 )
 
 
@@ -57,7 +63,7 @@ def plan_seconds(rows: int) -> float:
   """Seconds of an epoch's plan: sessions shuffled, lanes packed."""
   rng = np.random.default_rng(0)
   starts = workload.session_starts(rng, rows, 4.0)
-  config = config_lib.BatchConfig()
+  config = _PAPER.batch
   return machine.seconds(
     lambda: batches.Epoch(starts, (0, 1), 1, config).plan, _REPETITIONS.value
   )
@@ -74,7 +80,7 @@ def powers(first: int, last: int) -> list[int]:
 def experiments() -> dict[str, dict[int, float]]:
   """Seconds by size, of every size that grows."""
   base = workload.Workload(rows=40_000)
-  config = config_lib.Config(backbone='mmoe', network=SMALL)
+  config = dataclasses.replace(_PAPER, backbone='mmoe', network=SMALL)
   found: dict[str, dict[int, float]] = {}
   found['epoch plan, rows'] = {
     rows: plan_seconds(rows) for rows in powers(10**5, _LARGEST.value)

@@ -26,6 +26,8 @@ from rmtl_jax.networks import backbone_registry
 from rmtl_jax.training import actors, split_data
 from rmtl_jax.training import context as context_lib
 
+_PAPER = config_lib.preset('paper')
+
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 100_000, 'Rows of the log.')
 _STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
@@ -68,7 +70,7 @@ def measure(
   roofline: machine.Roofline,
 ) -> list[dict[str, Any]]:
   """All stages of one backbone."""
-  config = config_lib.Config(backbone=backbone)
+  config = dataclasses.replace(_PAPER, backbone=backbone)
   config = dataclasses.replace(
     config,
     batch=batch,
@@ -112,7 +114,7 @@ def main(argv: list[str]) -> None:
   roofline = machine.Roofline()
   rows, room = [], []
   for lanes in map(int, _LANES.value):
-    batch = dataclasses.replace(config_lib.BatchConfig(), lanes=lanes)
+    batch = dataclasses.replace(_PAPER.batch, lanes=lanes)
     slots = lanes * batch.lane_length
     # A tenth more than the steps take: lanes are not quite full.
     needed = round(1.1 * slots * _STEPS.value)

@@ -51,6 +51,8 @@ from rmtl_jax.runtime import progress
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.simulator import log as simulated
 
+_PAPER = config_lib.preset('paper')
+
 _SCHEMA = {
   'session': 'session_id',
   'user': 'user_id',
@@ -88,7 +90,7 @@ def train(log: pa.Table, place: pathlib.Path) -> pathlib.Path:
     )
   )
   settings = {'network': _NETWORK, 'pretrain': {'max_epochs': 1}}
-  config = config_values.from_dict(settings, config_lib.Config())
+  config = config_values.from_dict(settings, _PAPER)
   quiet = progress.Progress(quiet=True)
   stages = ('pretrain',)
   run.train(config, place / 'run', place / 'data', stages=stages, live=quiet)

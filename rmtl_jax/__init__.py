@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import PretrainConfig as PretrainConfig
   from rmtl_jax.config import WeightingConfig as WeightingConfig
   from rmtl_jax.config import preset as preset
+  from rmtl_jax.config import resolve as resolve
 
   # A table in, a model out; studies and reports.
   from rmtl_jax.library.field_importance import importance as importance
@@ -87,6 +88,8 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.runtime.progress import Progress as Progress
   from rmtl_jax.library.restored import restore as restore
   from rmtl_jax.results.run_record import evaluate as evaluate
+  from rmtl_jax.run import refit as refit
+  from rmtl_jax.run import RunOptions as RunOptions
   from rmtl_jax.run import train as train
   from rmtl_jax.types import InputError as InputError
 

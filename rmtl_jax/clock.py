@@ -10,18 +10,32 @@ from collections.abc import Iterator
 _seconds: dict[str, float] = collections.defaultdict(float)
 _names: list[str] = []
 _since = 0.0
-_WHOLE = ('paper_model',)
+_scopes = 0
+
+
+@contextlib.contextmanager
+def measured() -> Iterator[None]:
+  """Begins to count from nothing; within another such block it does nothing.
+
+  So the seconds of a run lack those of other work in its process.
+  """
+  global _scopes
+  if not _scopes:
+    _count()
+    _seconds.clear()
+  _scopes += 1
+  try:
+    yield
+  finally:
+    _scopes -= 1
 
 
 @contextlib.contextmanager
 def part(name: str) -> Iterator[None]:
   """Counts the seconds of its block, without those of parts within it.
 
-  Those within the paper's model count as its. For one thread of a process.
+  For one thread of a process.
   """
-  if _names and _names[-1] in _WHOLE:
-    yield
-    return
   _count()
   _names.append(name)
   try:
@@ -38,8 +52,6 @@ def add(name: str, seconds: float) -> None:
 
 def take() -> dict[str, float]:
   """The seconds of every part since they were last taken."""
-  if _names and _names[-1] in _WHOLE:
-    return {}
   _count()
   found = dict(_seconds)
   _seconds.clear()

@@ -12,10 +12,10 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rmtl_jax import clock, extras, types
+from rmtl_jax import clock, types
 from rmtl_jax import config as config_lib
-from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, reading, vectors
 from rmtl_jax.results import run_record, trained_ensemble, verdict
@@ -35,12 +35,12 @@ from rmtl_jax.training import (
   delayed,
   epoch_loop,
   models,
-  refit,
   run_start,
   saved,
   split_data,
 )
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import refit as refit_lib
 from rmtl_jax.weighting import weighting_registry
 
 ORDER = stages_lib.ORDER
@@ -49,26 +49,32 @@ ORDER = stages_lib.ORDER
 _FEW_STEPS, _ENOUGH_STEPS, _LONG_WAIT = 20, 50, 100
 
 
-class Job(NamedTuple):
-  """Arguments that a run shares with the members of its ensemble.
+class RunOptions(NamedTuple):
+  """How a run is carried out; no metric depends on it.
 
   Attributes:
-    data_dir: prepared data.
-    stages: of `ORDER`.
-    live: where progress goes.
-    interrupted: a signal's number once one has arrived, else 0.
+    interrupted: returns a signal's number once one has arrived, else 0; several
+      processes must agree on it (`collectives.all_max`).
     layout: the mesh to train on, or None: one device.
-    trackers: write the run's metrics, in addition to RUN/metrics.jsonl.
-    keep_checkpoints: whether those of stages in training stay.
+    trackers: names of `rmtl_jax.runtime.tracking`, which write the run's
+      metrics in addition to RUN/metrics.jsonl.
   """
+
+  interrupted: Callable[[], int] = lambda: 0
+  layout: mesh.Layout | None = None
+  trackers: Sequence[str] = tracking.DEFAULT
+
+
+_DEFAULTS = RunOptions()
+
+
+class Job(NamedTuple):
+  """What the members of an ensemble have in common with their run."""
 
   data_dir: pathlib.Path
   stages: tuple[str, ...]
   live: progress.Progress
-  interrupted: Callable[[], int]
-  layout: mesh.Layout | None
-  trackers: tuple[str, ...]
-  keep_checkpoints: bool
+  options: RunOptions
 
 
 class Data(NamedTuple):
@@ -87,19 +93,14 @@ class Data(NamedTuple):
   digests: dict[str, str]
 
 
-@programs.in_32_bits
 def train(
   config: config_lib.Config | None,
   path: str | os.PathLike[str],
   data_dir: str | os.PathLike[str],
   stages: Iterable[str] = ORDER,
   live: progress.Progress | None = None,
-  interrupted: Callable[[], int] = lambda: 0,
-  layout: mesh.Layout | None = None,
-  trackers: Sequence[str] = tracking.DEFAULT,
-  keep_checkpoints: bool = False,
   start_from: str | os.PathLike[str] | None = None,
-  refit_of: str | os.PathLike[str] | None = None,
+  options: RunOptions = _DEFAULTS,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not have yet, and evaluates.
 
@@ -110,57 +111,98 @@ def train(
 
   Args:
     config: settings; None: those of `start_from`, or else the recommended
-      ones for the data. An ensemble is trained as a run of each member, one
-      after the other, in RUN/members, and evaluated as their mean.
+      ones. An ensemble is trained as a run of each member, one after the other,
+      in RUN/members, and evaluated as their mean.
     path: RUN, created if missing; locked while this runs.
     data_dir: prepared data.
     stages: of 'pretrain', 'critic', 'finetune', in this order.
     live: where progress goes.
-    interrupted: a signal's number once one has arrived, else 0; several
-      processes must agree on it (`processes.all_max`).
-    layout: the mesh to train on, or None: one device.
-    trackers: names of `rmtl_jax.runtime.tracking`, which write the run's
-      metrics in addition to RUN/metrics.jsonl.
-    keep_checkpoints: whether checkpoints of stages in training stay when these
-      have finished and nothing needs them.
     start_from: another run, with the first models of this one; its data may
       have other vocabularies (training/run_start.py). It stays as it is, and
       must, until this one has finished.
-    refit_of: a finished run; its stage 1 is trained again with the rows of
-      validation among those of train (training/refit.py).
+    options: see `RunOptions`.
 
   Returns:
     The content of RUN/metrics.json.
 
   Raises:
     types.InputError: bad data, or a directory of another run.
-    fit.Interrupted: a signal arrived; a later call resumes.
+    epoch_loop.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss was not finite.
   """
-  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   stages = (stages,) if isinstance(stages, str) else tuple(stages)
-  trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
-  config = _settings(config, data_dir, stages, start_from, refit_of)
-  tracking.check(trackers)
-  live = live or progress.Progress()
-  job = Job(
-    data_dir, stages, live, interrupted, layout, trackers, keep_checkpoints
+  for name in stages:
+    if name not in ORDER:
+      raise types.InputError(
+        f'stages: {name!r} is not one of {", ".join(ORDER)}'
+      )
+  if config is None and start_from:
+    config = run_start.read_source(pathlib.Path(start_from)).config
+  job = Job(pathlib.Path(data_dir), stages, _shown(live), options)
+  return _train(
+    config or config_lib.Config(), pathlib.Path(path), job, start_from
   )
+
+
+def refit(
+  source: str | os.PathLike[str],
+  path: str | os.PathLike[str],
+  data_dir: str | os.PathLike[str] | None = None,
+  live: progress.Progress | None = None,
+  options: RunOptions = _DEFAULTS,
+) -> dict[str, Any]:
+  """Trains a run's stage 1 again, with the rows of validation among train's.
+
+  Args:
+    source: the finished run (training/refit.py).
+    path: RUN of the new model; an interrupted refit resumes.
+    data_dir: where the data of `source` are, if they were moved.
+    live: where progress goes.
+    options: see `RunOptions`.
+
+  Returns:
+    The content of RUN/metrics.json.
+
+  Raises:
+    types.InputError: as `train`, or a run that can't be trained again.
+  """
+  first = workdir.read(pathlib.Path(source))
+  if data_dir is None:
+    workdir.own_manifest(first)
+  place = pathlib.Path(data_dir or first.data_dir)
+  job = Job(place, ('pretrain',), _shown(live), options)
+  return _train(first.config, pathlib.Path(path), job, refit_of=source)
+
+
+@programs.in_32_bits
+def _train(
+  config: config_lib.Config,
+  path: pathlib.Path,
+  job: Job,
+  start_from: str | os.PathLike[str] | None = None,
+  refit_of: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+  """The whole run, in the order of the data."""
+  tracking.check(job.options.trackers)
+  config = config_lib.resolve(config, manifest_file.read(job.data_dir))
   with contextlib.ExitStack() as stack:
+    stack.enter_context(clock.measured())
     # The data stay in place until all is written.
-    workdir.hold_data(stack, data_dir)
+    workdir.hold_data(stack, job.data_dir)
 
     # --- Read and build. Nothing of a run that can't begin is left behind.
     with clock.part('reading'):
-      run = workdir.opened(stack, path, config, data_dir, layout)
+      run = workdir.opened(
+        stack, path, config, job.data_dir, job.options.layout
+      )
       start = _started(run, start_from)
       run = start.run if start else run
-      run = dataclasses.replace(run, refit_of=refit.find(run, refit_of))
-      _check_stages(run, stages)
+      run = dataclasses.replace(run, refit_of=refit_lib.find(run, refit_of))
+      _check_stages(run, job.stages)
       data = _read_and_build(run, job)
       _describe(run, config, job, data)
       _advise(run, start, job, data)
-    if not all(run.has(stage) for stage in stages):
+    if not all(run.has(stage) for stage in job.stages):
       data = _completed(run, job, data)
 
     # --- Train. An ensemble is M models, and a mean when it predicts.
@@ -269,8 +311,7 @@ def train_model(
       saved.keep(run, context, finished, results)
 
   # Checkpoints for resuming within a stage go.
-  if not job.keep_checkpoints:
-    _drop_unfinished(run, live)
+  _drop_unfinished(run, live)
   # Stages that were trained again keep their place.
   finished.history = trained_ensemble.in_order(context.history)
   writer.rewrite(finished.history)
@@ -287,9 +328,11 @@ def _train_members(
   """Trains every member of an ensemble, in a directory that is a run's."""
   # Trackers outside of RUN get it as a part of one run.
   local = [
-    name for name in job.trackers if tracking.TRACKERS.find(name).is_local
+    name
+    for name in job.options.trackers
+    if tracking.TRACKERS.find(name).is_local
   ]
-  job = job._replace(trackers=tuple(local))
+  job = job._replace(options=job.options._replace(trackers=tuple(local)))
   members, finished = variants.member_configs(config), []
   for number, own in enumerate(members):
     place = run.members[number].path
@@ -298,10 +341,10 @@ def _train_members(
       f' {variants.difference(config, number)}'
     )
     with contextlib.ExitStack() as stack:
-      one = workdir.opened(stack, place, own, job.data_dir, job.layout)
+      one = workdir.opened(stack, place, own, job.data_dir, job.options.layout)
       own_start = _started(one, start and start.member(place))
       one = own_start.run if own_start else one
-      refit_of = refit.of_member(run, place, number)
+      refit_of = refit_lib.of_member(run, place, number)
       one = dataclasses.replace(one, refit_of=refit_of)
       _describe(one, own, job, data)
       try:
@@ -312,33 +355,8 @@ def _train_members(
   return tuple(finished)
 
 
-def _settings(
-  given: config_lib.Config | None,
-  data_dir: pathlib.Path,
-  stages: Sequence[str],
-  start_from: str | os.PathLike[str] | None,
-  refit_of: str | os.PathLike[str] | None,
-) -> config_lib.Config:
-  """The settings, or those of the other run, or the recommended ones.
-
-  Raises:
-    types.InputError: no such settings, or no such stage.
-  """
-  for name in stages:
-    if name not in ORDER:
-      raise types.InputError(
-        f'stages: {name!r} is not one of {", ".join(ORDER)}'
-      )
-  if given is not None:
-    config = given
-  elif start_from:
-    config = run_start.read_source(pathlib.Path(start_from)).config
-  elif refit_of:
-    config = workdir.read(pathlib.Path(refit_of)).config
-  else:
-    config = presets.start(manifest_file.read(data_dir))
-  config_values.validate(config)
-  return config
+def _shown(live: progress.Progress | None) -> progress.Progress:
+  return live or progress.Progress()
 
 
 def _started(
@@ -365,7 +383,7 @@ def _read_and_build(run: workdir.Run, job: Job) -> Data:
   manifest = run.manifest
   rows = manifest.with_validation() if run.refit_of else manifest
   snapshot = reading.Snapshot(run.data_dir, manifest)
-  batch, live, layout = run.config.batch, job.live, job.layout
+  batch, live, layout = run.config.batch, job.live, job.options.layout
   by_name = split_data.of_one_size(
     {
       name: split_data.read(run.data_dir, rows, name, batch, live, layout)
@@ -378,7 +396,7 @@ def _read_and_build(run: workdir.Run, job: Job) -> Data:
 @clock.part('completing')
 def _completed(run: workdir.Run, job: Job, data: Data) -> Data:
   """The data with completed labels of train rows that are not final yet."""
-  earlier, seconds = refit.ends_earlier(run) if run.refit_of else (0, 0.0)
+  earlier, seconds = refit_lib.ends_earlier(run) if run.refit_of else (0, 0.0)
   spec, train = data.models.spec, data.splits['train']
   train = delayed.complete(run.config, spec, train, job.live, earlier, seconds)
   return data._replace(splits={**data.splits, 'train': train})
@@ -401,12 +419,12 @@ def _describe(
   Args:
     given: the settings that its directory records.
   """
-  run_record.check(job.layout, data.models, run.config, run, copies=3)
+  run_record.check(job.options.layout, data.models, run.config, run, copies=3)
 
   def describe():
     if not data.digests:  # of all files: it takes its time
       data.digests.update(data.snapshot.digests(job.live.step))
-    refit.check_data(run, data.digests)
+    refit_lib.check_data(run, data.digests)
     workdir.create(
       run.path,
       given,
@@ -435,16 +453,15 @@ def _advise(
     job.live.say(verdict.started(run.started_from))
   if run.refit_of:
     job.live.say(verdict.refit(run.refit_of))
-  for line in job.layout.advice(run.config) if job.layout else ():
+  for line in (
+    job.options.layout.advice(run.config) if job.options.layout else ()
+  ):
     job.live.say(line)
   if run.has('pretrain'):
     return
   first = dataclasses.replace(run, config=variants.first(run.config))
   for line in _step_advice(_context(first, job, data)):
     job.live.say(f'WARNING: {line}')
-  missing = extras.unavailable('lightgbm')
-  if missing and run.config.preset == presets.DEFAULT_PRESET:
-    job.live.say(f'no member of LightGBM, which needs {missing}')
 
 
 def _context(run: workdir.Run, job: Job, data: Data) -> context_lib.Context:
@@ -456,8 +473,8 @@ def _context(run: workdir.Run, job: Job, data: Data) -> context_lib.Context:
     data.splits['validation'],
     data.models,
     job.live,
-    interrupted=job.interrupted,
-    refit_epochs=refit.epochs(run),
+    interrupted=job.options.interrupted,
+    refit_epochs=refit_lib.epochs(run),
   )
 
 
@@ -480,7 +497,9 @@ def _open_writer(
   """The run's logs, rewritten from its history; `stack` closes them."""
   writer = writers.NoWriter()
   if collectives.is_first():
-    writer = writers.Writer(run.path, history, job.trackers, job.live.say)
+    writer = writers.Writer(
+      run.path, history, job.options.trackers, job.live.say
+    )
   stack.callback(writer.close)
   writer.parameters(config_values.flatten(run.config))
   return writer

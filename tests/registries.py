@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rmtl_jax.balancing import balancer_registry
-from rmtl_jax.config import presets
 from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.networks import backbone_registry
 from rmtl_jax.preparation import sources
@@ -23,7 +22,6 @@ class Registries:
       metric_registry.RECORDS._records,
       weighting_registry.RECORDS._records,
       sources.RECORDS._records,
-      presets.PRESETS._records,
       trackers.TRACKERS._records,
       balancer_registry.RECORDS._records,
     )

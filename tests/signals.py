@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from rmtl_jax import run
 from rmtl_jax.training import epoch_loop
 
 
@@ -39,7 +40,7 @@ def train_in_pieces(
   """Trains until the run ends, however often it is interrupted.
 
   Args:
-    train: is given `interrupted`.
+    train: is given `options`, of a run.
     questions: of a start, by how often it was interrupted before.
     most: interruptions; a run that has not ended then never does.
 
@@ -49,7 +50,8 @@ def train_in_pieces(
   for interruptions in range(most):
     try:
       asked = After(questions(interruptions))
-      return train(interrupted=asked), interruptions
+      options = run.RunOptions(interrupted=asked)
+      return train(options=options), interruptions
     except epoch_loop.Interrupted as stop:
       assert stop.signal_number == signal.SIGTERM
   raise AssertionError(f'not at its end after {most} interruptions')

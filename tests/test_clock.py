@@ -15,6 +15,8 @@ def test_a_part_within_another_counts_by_itself(monkeypatch):
   clock.add('compiling', 3.0)
   found = clock.take()
   assert found == {'outer': 30.0, 'inner': 20.0, 'compiling': 3.0}
-  with clock.part('paper_model'), clock.part('reading'):
-    assert clock.take() == {}
-  assert list(clock.take()) == ['paper_model']
+  clock.add('compiling', 3.0)
+  with clock.measured(), clock.part('preparing'):
+    with clock.measured(), clock.part('reading'):
+      pass
+    assert clock.take() == {'preparing': 20.0, 'reading': 10.0}

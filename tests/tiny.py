@@ -12,6 +12,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress
+from tests import paper
 
 TASKS = ('click', 'conversion')
 QUIET = progress.Progress(quiet=True)
@@ -29,7 +30,8 @@ CONFIG = config_values.from_dict(
     'critic': {'max_passes': 4},
     'finetune': {'max_epochs': 2},
     'evaluation': {'bootstrap': 20},
-  }
+  },
+  paper.PAPER,
 )
 
 

@@ -6,15 +6,13 @@
 The text after the colon is what `get_config` gets. Flags override the file.
 """
 
-import dataclasses
-
 import rmtl_jax
 
 
 def get_config(embedding_dim: str = '16') -> rmtl_jax.Config:
-  """The preset `plain` with as-of features, and embeddings of a width."""
-  plain = rmtl_jax.preset('plain')
-  network = dataclasses.replace(
-    plain.network, embedding_dim=int(embedding_dim), ignore=''
+  """One PLE network in place of an ensemble, with embeddings of a width."""
+  return rmtl_jax.Config(
+    ensemble=1,
+    variants='',
+    network=rmtl_jax.NetworkConfig(embedding_dim=int(embedding_dim)),
   )
-  return dataclasses.replace(plain, network=network)

@@ -97,7 +97,7 @@ print(f'{(lanes >= 0).mean():.1%} of all slots hold a row')
 
 # %%
 config = dataclasses.replace(
-  rmtl_jax.preset('recommended', manifest),
+  rmtl_jax.resolve(rmtl_jax.Config(), manifest),
   weighting=rmtl_jax.WeightingConfig(name='critic'),
 )
 if QUICK:

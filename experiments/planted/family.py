@@ -39,6 +39,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 
+_PAPER = config_lib.preset('paper')
+
 ROWS_OF_E, ROWS_OF_H = 1, 30
 SLOPE = 1.5
 # Sessions of kind E and of kind H in train, and in later splits by shift.
@@ -133,9 +135,11 @@ def config(embedding_dim: int = 1, **compare: Any) -> config_lib.Config:
     embedding_dim: of the network; 1 has to choose a direction.
     **compare: settings of the group `compare`.
   """
-  return config_lib.Config(
+  return dataclasses.replace(
+    _PAPER,
     backbone='shared_bottom',
-    network=config_lib.NetworkConfig(
+    network=dataclasses.replace(
+      _PAPER.network,
       embedding_dim=embedding_dim,
       embedding_scale=0.1,
       bottom_units=(8,),
@@ -143,10 +147,16 @@ def config(embedding_dim: int = 1, **compare: Any) -> config_lib.Config:
       dropout=0.0,
       first_layer='plain',
     ),
-    pretrain=config_lib.PretrainConfig(learning_rate=0.03, patience=3),
-    critic=config_lib.CriticConfig(learning_rate=0.03, min_passes=8, l2=1e-6),
-    finetune=config_lib.FinetuneConfig(learning_rate=0.03, max_epochs=10),
-    batch=config_lib.BatchConfig(lanes=4, lane_length=32),
+    pretrain=dataclasses.replace(
+      _PAPER.pretrain, learning_rate=0.03, patience=3
+    ),
+    critic=dataclasses.replace(
+      _PAPER.critic, learning_rate=0.03, min_passes=8, l2=1e-6
+    ),
+    finetune=dataclasses.replace(
+      _PAPER.finetune, learning_rate=0.03, max_epochs=10
+    ),
+    batch=dataclasses.replace(_PAPER.batch, lanes=4, lane_length=32),
     compare=config_lib.CompareConfig(
       **{
         'methods': ('shared_bottom+critic',),

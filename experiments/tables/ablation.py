@@ -21,10 +21,13 @@ CPU cores. `ablation.py:small` takes small networks (sizes.py): 25 minutes with
 experiments/results/retailrocket_small/ablation.md has the report.
 """
 
+import dataclasses
 import pathlib
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import flags as config_flags
+
+_PAPER = config_lib.preset('paper')
 
 
 def get_config(size: str = 'paper') -> config_lib.Config:
@@ -34,11 +37,12 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     size: of the networks, `paper` or `small`: see sizes.py.
   """
   sizes = pathlib.Path(__file__).with_name('sizes.py')
-  return config_lib.Config(
+  return dataclasses.replace(
+    _PAPER,
     network=config_flags.load(f'{sizes}:{size}').network,
     # As the results were made.
-    critic=config_lib.CriticConfig(in_finetune='learning', l2=1e-6),
-    finetune=config_lib.FinetuneConfig(max_epochs=3),
+    critic=dataclasses.replace(_PAPER.critic, in_finetune='learning', l2=1e-6),
+    finetune=dataclasses.replace(_PAPER.finetune, max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(
         'ple+constant',

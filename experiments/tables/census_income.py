@@ -12,16 +12,21 @@ validation decides when to stop. docs/public_logs.md has the published figures
 next to ours.
 """
 
+import dataclasses
+
 from rmtl_jax import config as config_lib
+
+_PAPER = config_lib.preset('paper')
 
 BACKBONES = ('single_task', 'shared_bottom', 'mmoe', 'ple')
 
 
 def get_config() -> config_lib.Config:
   """The table's backbones, seeds and settings."""
-  return config_lib.Config(
-    network=config_lib.NetworkConfig(embedding_dim=4),
+  return dataclasses.replace(
+    _PAPER,
+    network=dataclasses.replace(_PAPER.network, embedding_dim=4),
     # Every row is a session of its own: 256 rows of a batch.
-    batch=config_lib.BatchConfig(lanes=32, lane_length=8),
+    batch=dataclasses.replace(_PAPER.batch, lanes=32, lane_length=8),
     compare=config_lib.CompareConfig(methods=BACKBONES, seeds=tuple(range(5))),
   )

@@ -14,10 +14,13 @@ passes (16 seeds); experiments/results/retailrocket_small/critics.md has the
 report.
 """
 
+import dataclasses
 import pathlib
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import flags as config_flags
+
+_PAPER = config_lib.preset('paper')
 
 
 def get_config(size: str = 'paper') -> config_lib.Config:
@@ -27,9 +30,11 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     size: of the networks, `paper` or `small`: see sizes.py.
   """
   sizes = pathlib.Path(__file__).with_name('sizes.py')
-  return config_lib.Config(
+  return dataclasses.replace(
+    _PAPER,
     network=config_flags.load(f'{sizes}:{size}').network,
-    critic=config_lib.CriticConfig(
+    critic=dataclasses.replace(
+      _PAPER.critic,
       td_lambda=1.0,
       initial_value='mean_return',
       sees_remaining=True,
@@ -37,7 +42,7 @@ def get_config(size: str = 'paper') -> config_lib.Config:
       in_finetune='learning',  # this and l2 as the results were made
       l2=1e-6,
     ),
-    finetune=config_lib.FinetuneConfig(max_epochs=3),
+    finetune=dataclasses.replace(_PAPER.finetune, max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(
         'ple+critic',

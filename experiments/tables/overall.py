@@ -22,10 +22,13 @@ that include 0, and DDPG loses 37e-4 and 30e-4;
 experiments/results/retailrocket_small/overall.md has the report.
 """
 
+import dataclasses
 import pathlib
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import flags as config_flags
+
+_PAPER = config_lib.preset('paper')
 
 BACKBONES = (
   'single_task',
@@ -45,11 +48,12 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     size: of the networks, `paper` or `small`: see sizes.py.
   """
   sizes = pathlib.Path(__file__).with_name('sizes.py')
-  return config_lib.Config(
+  return dataclasses.replace(
+    _PAPER,
     network=config_flags.load(f'{sizes}:{size}').network,
     # As the results were made.
-    critic=config_lib.CriticConfig(in_finetune='learning', l2=1e-6),
-    finetune=config_lib.FinetuneConfig(max_epochs=3),
+    critic=dataclasses.replace(_PAPER.critic, in_finetune='learning', l2=1e-6),
+    finetune=dataclasses.replace(_PAPER.finetune, max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(
         *BACKBONES,

@@ -13,10 +13,13 @@ cores. `sensitivity.py:small` takes small networks (sizes.py): 57 minutes with
 1.7e-4 AUC (five seeds), and all intervals include 0.
 """
 
+import dataclasses
 import pathlib
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import flags as config_flags
+
+_PAPER = config_lib.preset('paper')
 
 # Setting -> values beside that of `ple+critic`.
 VALUES = {
@@ -36,11 +39,12 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     size: of the networks, `paper` or `small`: see sizes.py.
   """
   sizes = pathlib.Path(__file__).with_name('sizes.py')
-  return config_lib.Config(
+  return dataclasses.replace(
+    _PAPER,
     network=config_flags.load(f'{sizes}:{size}').network,
     # As the results were made.
-    critic=config_lib.CriticConfig(in_finetune='learning', l2=1e-6),
-    finetune=config_lib.FinetuneConfig(max_epochs=3),
+    critic=dataclasses.replace(_PAPER.critic, in_finetune='learning', l2=1e-6),
+    finetune=dataclasses.replace(_PAPER.finetune, max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(
         'ple+critic',

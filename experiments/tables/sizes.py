@@ -8,12 +8,17 @@ rows/s with them on two cores, five times as many as with the paper's.
       --workdir=runs/small
 """
 
+import dataclasses
+
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 
+_PAPER = config_lib.preset('paper')
+
 SIZES = {
-  'paper': config_lib.NetworkConfig(),
-  'small': config_lib.NetworkConfig(
+  'paper': _PAPER.network,
+  'small': dataclasses.replace(
+    _PAPER.network,
     embedding_dim=16,
     bottom_units=(128, 64),
     tower_units=(64, 32),
@@ -35,4 +40,4 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     raise types.InputError(
       f'--config=FILE.py:SIZE: {size!r} is not one of {", ".join(SIZES)}'
     )
-  return config_lib.Config(network=SIZES[size])
+  return dataclasses.replace(_PAPER, network=SIZES[size])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
+from rmtl_jax import config as config_lib
 from rmtl_jax.commands import common, prepare_command
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
@@ -52,7 +53,7 @@ def execute(values: flags.FlagValues) -> int:
   path = common.workdir(values)
   source = prepare_command.settings(values, _OWN)
   prepare_command.check_source(values, source)
-  config_flags.parse(values)
+  config = config_flags.parse(values)
   seeds = common.integers('seeds', values.seeds)
   known = config_values.flatten(config_values.from_dict({}))
   continued = dict(
@@ -80,7 +81,7 @@ def execute(values: flags.FlagValues) -> int:
       backtesting.Backtest(
         path,
         source,
-        lambda manifest: config_flags.parse(values, manifest),
+        lambda manifest: config_lib.resolve(config, manifest),
         options,
         live,
         number,

@@ -21,7 +21,6 @@ from typing import Any
 from absl import flags
 from absl import logging as absl_logging
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
@@ -30,8 +29,6 @@ from rmtl_jax.data import manifest_file
 # Seconds that work has to notice a signal, and in which a repeat counts as the
 # same signal; see _Signals.
 GRACE = 5.0
-# Presets of published forms; data that are simulated for them stay plain.
-_PLAIN_PRESETS = ('paper', 'official')
 
 
 class Definer:
@@ -101,14 +98,9 @@ def define_data(flag: Definer) -> None:
 def data_dir(
   values: flags.FlagValues,
   path: pathlib.Path,
-  config: config_lib.Config,
   live: Any,
 ) -> pathlib.Path:
   """Finds the prepared data: --data_dir, the run's own, or new simulated data.
-
-  Args:
-    config: settings; data that are simulated for the papers' presets have no
-      as-of features.
 
   Raises:
     types.InputError: the directory has other files.
@@ -127,7 +119,8 @@ def data_dir(
     from rmtl_jax.preparation import prepare_log
 
     live.say(f'simulating {rows:,} rows into {place}')
-    as_of = 'none' if config.preset in _PLAIN_PRESETS else 'auto'
+    # Data that are simulated for a published form stay plain.
+    as_of = 'auto' if values.preset == 'recommended' else 'none'
     settings = prepare_settings.PrepareConfig(
       source='simulated',
       data_dir=str(place),
@@ -141,7 +134,7 @@ def data_dir(
 
 
 def study_data(
-  values: flags.FlagValues, path: pathlib.Path, config: config_lib.Config
+  values: flags.FlagValues, path: pathlib.Path
 ) -> tuple[pathlib.Path, manifest_lib.Manifest]:
   """Finds the prepared data of a comparison or a search, and their manifest.
 
@@ -152,7 +145,7 @@ def study_data(
   from rmtl_jax.runtime import progress
 
   live = progress.Progress()
-  found = data_dir(values, path, config, live)
+  found = data_dir(values, path, live)
   manifest = manifest_file.read(found)
   if not values.data_dir:
     print(opening.data(manifest, found), file=sys.stderr, flush=True)

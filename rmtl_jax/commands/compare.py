@@ -45,10 +45,8 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.report import comparison_report, pages
   from rmtl_jax.runtime import progress
 
-  data_dir, manifest = common.study_data(values, path, config)
-  config = _compared(
-    config_flags.parse(values, manifest, one_model=True), values
-  )
+  data_dir, manifest = common.study_data(values, path)
+  config = config_lib.resolve(config, manifest, one_model=True)
   live = progress.Progress(brief=True)
   results = common.interruptible(
     lambda number: studies.compare(

@@ -10,7 +10,6 @@ from absl import flags
 
 from rmtl_jax import terminal
 from rmtl_jax.config import flags as config_flags
-from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 
 # Settings that people set: what `--help` shows of them.
@@ -20,7 +19,10 @@ FIRST = (
 )
 # Flags that `--helpfull` alone shows.
 RARE = (
-  *('compilation_cache', 'tracker', 'keep_checkpoints', 'paper_model'),
+  *(
+    'compilation_cache',
+    'tracker',
+  ),
   *('mesh', 'distributed', 'coordinator_address'),
   *('num_processes', 'process_id'),
 )
@@ -66,12 +68,11 @@ def page(
 
 
 def settings(compares: bool = False) -> list[Entry]:
-  """Every setting of a run as a flag, with the default preset's value."""
-  recommended = presets.defaults()
+  """Every setting of a run as a flag, with its default."""
   return [
     Entry(
       f'config.{name}',
-      config_flags.shown(recommended.get(name, default)),
+      config_flags.shown(default),
       config_flags.described(text, config_values.kind(name)),
     )
     for name, default, text in config_flags.describe()

@@ -36,23 +36,16 @@ def execute(values: flags.FlagValues) -> int:
   layout = distributed.layout(values)
   from rmtl_jax import run
   from rmtl_jax.report import pages
-  from rmtl_jax.runtime import collectives, progress, workdir
+  from rmtl_jax.runtime import collectives, progress
 
   live = progress.Progress(quiet=not collectives.is_first())
-  first = workdir.read(source)
-  data_dir = pathlib.Path(values.data_dir or first.data_dir)
-  if not values.data_dir:
-    workdir.own_manifest(first)
   record = common.interruptible(
-    lambda number: run.train(
-      None,
+    lambda number: run.refit(
+      source,
       path,
-      data_dir,
-      run.ORDER[:1],
+      values.data_dir or None,
       live,
-      number,
-      layout,
-      refit_of=source,
+      run.RunOptions(number, layout),
     ),
     collectives.all_max,
   )

@@ -6,17 +6,13 @@ import functools
 import pathlib
 import shlex
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from absl import flags
 
-from rmtl_jax import clock, types
+from rmtl_jax import clock, extras, types
 from rmtl_jax import config as config_lib
 from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
-from rmtl_jax.config import presets
-from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime.tracking import trackers as tracking
 
@@ -46,27 +42,15 @@ def define(flag: common.Definer) -> None:
     f' {", ".join(tracking.TRACKERS)}, or several joined by commas. mlflow and'
     ' wandb find their server in their own environment variables.',
   )
-  flag.boolean(
-    'keep_checkpoints',
-    False,
-    'Keep what only a resume needed (optimizer states, the place in the data)'
-    ' when the stages have finished.',
-  )
-  flag.boolean(
-    'paper_model',
-    None,
-    "Also train stage 1 of the paper's model, in RUN/paper, as a row of the"
-    ' table. Default: only if a new log is simulated.',
-  )
 
 
+@clock.measured()
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   # Errors are reported before any work.
   given = config_flags.parse(values)
-  trackers = values.tracker
-  tracking.check(trackers)
+  tracking.check(values.tracker)
   common.check_paths(values, path)
   _check_start(values, path)
   print(
@@ -84,7 +68,7 @@ def execute(values: flags.FlagValues) -> int:
 
   live = progress.Progress(quiet=not collectives.is_first())
 
-  find_data = functools.partial(common.data_dir, values, path, given, live)
+  find_data = functools.partial(common.data_dir, values, path, live)
   with clock.part('preparing'):
     collectives.on_first(find_data, types.InputError)
     data_dir = find_data()
@@ -95,38 +79,26 @@ def execute(values: flags.FlagValues) -> int:
     begun = workdir.read(path).config
   elif source:
     begun = run_start.read_source(source).config
-  config = config_flags.parse(values, manifest, begun)
+  config = config_lib.resolve(config_flags.parse(values, begun), manifest)
   config = workdir.padded(path, config, layout.shape if layout else None)
-  stage = values.stage
-  stages = run.ORDER if stage == 'all' else (stage,)
+  stages = run.ORDER if values.stage == 'all' else (values.stage,)
   if not (path / 'config.json').exists():
     live.say(opening.text(config, manifest, data_dir, stages))
-  paper_model = values.paper_model
-  if paper_model is None:
-    is_first = config.preset == presets.DEFAULT_PRESET and not source
-    is_simulated = data_dir.resolve() == (path / 'data').resolve()
-    paper_model = is_first and is_simulated
-
-  def train(interrupted: Callable[[], int]) -> dict[str, Any]:
-    shared = {
-      'live': live,
-      'interrupted': interrupted,
-      'layout': layout,
-      'keep_checkpoints': values.keep_checkpoints,
-    }
-    if paper_model:
-      _train_paper_model(config, path, data_dir, manifest, shared)
-    return run.train(
+  missing = extras.unavailable('lightgbm')
+  if missing and not begun and given.variants == 'auto':
+    live.say(f'no member of LightGBM, which needs {missing}')
+  record = common.interruptible(
+    lambda number: run.train(
       config,
       path,
       data_dir,
       stages,
-      trackers=trackers,
-      start_from=source,
-      **shared,
-    )
-
-  record = common.interruptible(train, collectives.all_max)
+      live,
+      source,
+      run.RunOptions(number, layout, values.tracker),
+    ),
+    collectives.all_max,
+  )
   if isinstance(record, int):
     return record
   if not collectives.is_first():
@@ -135,27 +107,6 @@ def execute(values: flags.FlagValues) -> int:
   print(pages.text_of_paths(metrics=path / 'metrics.json'))
   common.print_next(f'report --workdir={shlex.quote(str(path))}')
   return 0
-
-
-@clock.part('paper_model')
-def _train_paper_model(
-  config: config_lib.Config,
-  path: pathlib.Path,
-  data_dir: pathlib.Path,
-  manifest: manifest_lib.Manifest,
-  shared: dict[str, Any],
-) -> None:
-  """Stage 1 of the paper's model in RUN/paper, which the record then has."""
-  from rmtl_jax import run
-  from rmtl_jax.results import verdict
-  from rmtl_jax.runtime import workdir
-
-  place = path / 'paper'
-  paper = presets.paper_model(manifest, config)
-  if (place / 'config.json').exists():  # as it has begun
-    paper = workdir.read(place).config
-  shared['live'].say(verdict.paper_model(paper.backbone))
-  run.train(paper, place, data_dir, ('pretrain',), **shared)
 
 
 def _check_start(values: flags.FlagValues, path: pathlib.Path) -> None:

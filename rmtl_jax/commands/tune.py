@@ -6,6 +6,7 @@ from typing import Any
 
 from absl import flags
 
+from rmtl_jax import config as config_lib
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 
@@ -86,9 +87,9 @@ def execute(values: flags.FlagValues) -> int:
   # Errors are reported before data are simulated.
   space = tuple(search_space.parse(text, config) for text in named)
   tuning.Options(space, **plain).check()
-  data_dir, manifest = common.study_data(values, path, config)
+  data_dir, manifest = common.study_data(values, path)
   one_model = not studies.tunes_ensembles(plain['stage'])
-  config = config_flags.parse(values, manifest, one_model=one_model)
+  config = config_lib.resolve(config, manifest, one_model)
   live = progress.Progress(brief=True)
   record = common.interruptible(
     lambda number: studies.tune(

@@ -7,7 +7,8 @@ This module has the settings themselves; `values` checks and converts them,
 from __future__ import annotations
 
 from rmtl_jax.config.prepare_settings import PrepareConfig
-from rmtl_jax.config.presets import PRESETS, Preset, preset
+from rmtl_jax.config.presets import PRESETS, preset
+from rmtl_jax.config.recommended import resolve
 from rmtl_jax.config.run_settings import (
   BalancingConfig,
   BatchConfig,
@@ -32,8 +33,8 @@ __all__ = [
   'FinetuneConfig',
   'NetworkConfig',
   'PrepareConfig',
-  'Preset',
   'PretrainConfig',
   'WeightingConfig',
   'preset',
+  'resolve',
 ]

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -15,13 +15,11 @@ from ml_collections import config_flags
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
-from rmtl_jax.config import limits, variants
-from rmtl_jax.config import presets as presets_lib
+from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 
-# Settings with flags outside --config: the preset that settings start from,
-# and ml_collections does not split a list of texts.
-_OWN_FLAGS = {'preset': '--preset', 'compare.methods': '--methods'}
+# A list of texts, which ml_collections would not split, has its own flag.
+_METHODS = 'compare.methods'
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -34,19 +32,19 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     types.InputError: a setting that does not exist (near matches are listed),
       or an unknown preset.
   """
-  presets = config_lib.PRESETS.values()
   flags.DEFINE_enum(
     'preset',
-    presets_lib.DEFAULT_PRESET,
-    config_lib.PRESETS.names(),
-    'What settings start from:\n'
-    + '\n'.join(f'{one.name}: {one.help}' for one in presets),
+    'recommended',
+    list(config_lib.PRESETS),
+    'The settings to start from: recommended, of which the data decide some;'
+    " paper, the paper's form; official, the form of the authors' released"
+    ' code.',
     flag_values=values,
   )
   _check_names(argv)
   config_flags.DEFINE_config_dataclass(
     'config',
-    _thaw(presets_lib.start(name=_value_of('preset', argv) or '')),
+    _thaw(config_lib.preset(_value_of('preset', argv) or 'recommended')),
     'A Python file whose get_config() returns a rmtl_jax.config.Config (it is'
     " run: use files you trust; FILE.py:TEXT calls get_config('TEXT')), or"
     " JSON: a run's config.json, the best.json of rmtl tune."
@@ -58,19 +56,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 
 def parse(
-  values: flags.FlagValues,
-  manifest: Any = None,
-  own: config_lib.Config | None = None,
-  one_model: bool = False,
+  values: flags.FlagValues, own: config_lib.Config | None = None
 ) -> config_lib.Config:
   """The config that the parsed flags describe, frozen and validated.
 
   Args:
-    manifest: of the prepared data, from which a preset may be made; without
-      it, such a preset uses the paper's settings.
-    own: the settings of a run that is there: what others are changes to, where
-      no flag names another start.
-    one_model: of a preset that is an ensemble the first member, for studies.
+    own: the settings of an existing run, to which the flags are changes unless
+      one of them names another start.
 
   Raises:
     types.InputError: a value out of range, or --config with --preset.
@@ -80,33 +72,11 @@ def parse(
     raise types.InputError(
       '--preset: --config=FILE names its own start; give one of the two'
     )
-  name = values['preset'].value or ''
-  if not has_file:
+  if own is not None and not (has_preset or has_file):
     changes = config_flags.get_override_values(values['config'])
-    if own is not None and not has_preset:
-      return config_values.with_settings(own, changes)
-    if manifest is not None and config_lib.PRESETS.find(name).needs_data:
-      start = config_lib.preset(name, manifest)
-      start = (
-        variants.first(start)
-        if one_model
-        else variants.of_preset(start, changes)
-      )
-      return _with_item(config_values.with_settings(start, changes), changes)
+    return config_values.with_settings(own, changes)
   flag_side: Any = values['config'].value
   return config_values.from_dict(dataclasses.asdict(flag_side))
-
-
-def _with_item(
-  config: config_lib.Config, changes: Mapping[str, Any]
-) -> config_lib.Config:
-  """Without a preset's own variants where a given setting reads the item.
-
-  Variants hide ids, and so would refuse a setting that the user asked for.
-  """
-  if config.network.reads_sessions and 'variants' not in changes:
-    return dataclasses.replace(config, variants='')
-  return config
 
 
 def load(path: str) -> config_lib.Config:
@@ -181,7 +151,7 @@ def describe(
     value = getattr(config, field.name)
     if dataclasses.is_dataclass(value):
       rows += describe(value, f'{prefix}{field.name}.')
-    elif prefix + field.name not in _OWN_FLAGS:
+    elif prefix + field.name != _METHODS:
       rows.append((prefix + field.name, value, texts[field.name]))
   return rows
 
@@ -230,14 +200,11 @@ def _thaw(config: Any) -> Any:
 def _check_names(argv: Sequence[str]) -> None:
   """Refuses unknown settings before ml_collections meets them."""
   known = config_values.flatten(config_lib.Config())
-  for name in _OWN_FLAGS:
-    known.pop(name)
+  known.pop(_METHODS)
   for argument in argv:
     match = re.match(r'--?config\.([^=]*)', argument)
-    if match and match[1] in _OWN_FLAGS:
-      raise types.InputError(
-        f'--config.{match[1]}: the flag is {_OWN_FLAGS[match[1]]}'
-      )
+    if match and match[1] == _METHODS:
+      raise types.InputError(f'--config.{_METHODS}: the flag is --methods')
     if match and match[1] not in known:
       raise types.InputError(
         config_values.unknown_setting(f'--config.{match[1]}', known)

@@ -27,7 +27,6 @@ _REGISTRIES = {
   'balancer': 'rmtl_jax.balancing.balancer_registry:RECORDS',
   'delayed': 'rmtl_jax.training.delay_methods:RECORDS',
   'backbone': 'rmtl_jax.networks.backbone_registry:BACKBONES',
-  'preset': 'rmtl_jax.config.presets:PRESETS',
   'source': 'rmtl_jax.preparation.sources:RECORDS',
   'weighting': 'rmtl_jax.weighting.weighting_registry:RECORDS',
   'form': 'rmtl_jax.weighting.weighting_registry:FORMS',

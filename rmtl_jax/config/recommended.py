@@ -1,4 +1,4 @@
-"""Settings by the size and the fields of prepared data: preset `recommended`.
+"""Settings that the data decide: those that are 0 or `auto`.
 
 Chosen on RetailRocket, Criteo attribution, KuaiRand, Census-Income, REES46 and
 simulated logs.
@@ -6,21 +6,22 @@ simulated logs.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rmtl_jax import extras
-from rmtl_jax.config import cross_pairs
+from rmtl_jax.config import cross_pairs, run_settings, variants
+from rmtl_jax.config import values as config_values
 
+AUTO = 'auto'
 # A categorical field with more values is an id: what a network learns of its
 # values it may not see again.
 MOST_CATEGORIES = 200
 # Steps that an epoch should have, so that early stopping can choose among
 # epochs, and steps without a better validation that stages wait for.
 _STEPS, _PATIENCE_STEPS = 50, 250
-_SLOTS = 64
 # Train rows that pairs of crossed categories have on average, at least; and
 # those that all terms together have each.
 _ROWS_OF_A_PAIR, _ROWS_OF_A_TERM = 20, 8
@@ -51,42 +52,76 @@ _SIZES = (
 )
 
 
-def settings(manifest: Any) -> Mapping[str, Any]:
-  """{'group.field': value} over the paper's settings."""
+def resolve(
+  config: run_settings.Config, manifest: Any, one_model: bool = False
+) -> run_settings.Config:
+  """The settings, with the values for these data in place of 0 and `auto`.
+
+  Args:
+    config: settings; without 0 or `auto` they stay as they are.
+    manifest: of the prepared data.
+    one_model: of members that the data decide, take the first alone.
+  """
   rows = manifest.splits['train'].rows
   size = next(one for one in _SIZES if rows <= one.rows)
+  network, batch, first = config.network, config.batch, config.pretrain
   least, most = _LANES
+  per_step = _STEPS * batch.lane_length
   # Powers of two, which meshes divide.
-  lanes = 2 ** int(math.log2(min(max(rows / (_STEPS * _SLOTS), least), most)))
-  steps = max(rows / (lanes * _SLOTS), 1)
-  variants = _variants(id_fields(manifest), manifest)
-  return {
-    'backbone': 'ple',
-    'ensemble': len(variants) + (rows <= _FEW_ROWS),
-    'variants': ';'.join(variants),
-    'network.embedding_dim': size.embedding_dim,
-    'network.bottom_units': size.bottom_units,
-    'network.tower_units': size.tower_units,
-    'network.num_experts': 4,
-    'network.dropout': 0.1,
-    'network.numeric_encoding': 'piecewise',
-    # Few rows don't teach networks the order of bins, as of as-of features.
-    'network.binned_fields': 'numbers',
-    'network.crosses': cross_pairs.joined(_crossed(manifest, rows)),
-    'batch.lanes': lanes,
-    'batch.lane_length': _SLOTS,
-    'evaluation.monitor': 'logloss',
-    'pretrain.max_epochs': size.epochs,
-    'pretrain.patience': min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12),
-    # Critics that come nearest to the realised returns; no weights have proved
-    # better than the paper's (docs/when_weighting_helps.md).
-    'critic.td_lambda': 1.0,
-    'critic.initial_value': 'mean_return',
-    'critic.sees_remaining': True,
-    'critic.stopping': 'return_error',
-    'finetune.learning_rate': 1e-4,
-    'finetune.max_epochs': 5,
-  }
+  lanes = 2 ** int(math.log2(min(max(rows / per_step, least), most)))
+  lanes = batch.lanes or lanes
+  steps = max(rows / (lanes * batch.lane_length), 1)
+  patience = min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12)
+  crosses = network.crosses
+  if crosses == AUTO:
+    pairs = (
+      _crossed(manifest, rows) if network.embedding_adam == 'dense' else ()
+    )
+    crosses = cross_pairs.joined(pairs)
+  found = dataclasses.replace(
+    config,
+    network=dataclasses.replace(
+      network,
+      embedding_dim=network.embedding_dim or size.embedding_dim,
+      bottom_units=_given(network.bottom_units) or size.bottom_units,
+      tower_units=_given(network.tower_units) or size.tower_units,
+      crosses=crosses,
+    ),
+    batch=dataclasses.replace(batch, lanes=lanes),
+    pretrain=dataclasses.replace(
+      first,
+      max_epochs=first.max_epochs or size.epochs,
+      patience=first.patience or patience,
+    ),
+  )
+  return config_values.validate(_with_members(found, manifest, one_model))
+
+
+def _given(units: tuple[int, ...]) -> tuple[int, ...]:
+  return () if units == (0,) else units
+
+
+def _with_members(
+  config: run_settings.Config, manifest: Any, one_model: bool
+) -> run_settings.Config:
+  """With `ensemble` and `variants` for the data."""
+  if config.variants != AUTO:
+    count = config.ensemble or config.variants.count(';') + 1
+    return dataclasses.replace(config, ensemble=count)
+  texts = _variants(id_fields(manifest), manifest)
+  count = len(texts) + (manifest.splits['train'].rows <= _FEW_ROWS)
+  if config.network.reads_sessions:  # of items, which variants would hide
+    texts = []
+  variety = ';'.join(texts)
+  if one_model or config.ensemble == 1:
+    alone = dataclasses.replace(
+      config, ensemble=max(len(texts), 1), variants=variety
+    )
+    first = variants.first(alone)
+    return dataclasses.replace(first, ensemble=config.ensemble or 1)
+  return dataclasses.replace(
+    config, ensemble=config.ensemble or count, variants=variety
+  )
 
 
 def _variants(ids: list[str], manifest: Any) -> list[str]:

@@ -1,16 +1,20 @@
 """Every setting of a run, in frozen dataclasses grouped by part.
 
-`--config.<group>.<field>=VALUE` sets one, `--preset=NAME` many.
-The defaults are the paper's form (Liu et al., WWW 2023) unless a comment says
-otherwise. A field's type has its limits (config/limits.py), its docstring has
-what it does: checks, flags and docs/configuration.md are made from these.
+`--config.<group>.<field>=VALUE` sets one, `--preset=paper` those of the paper
+(Liu et al., WWW 2023; config/presets.py). The defaults are the recommended
+settings; 0 or `auto` means that the prepared data decide (recommended.py).
+A field's type has its limits (limits.py), its docstring says what it does:
+checks, flags and docs/configuration.md are made from these. Rules between
+settings follow the dataclasses.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+from rmtl_jax.config import cross_pairs
 from rmtl_jax.config.limits import (
   Count,
   ListOf,
@@ -22,7 +26,7 @@ from rmtl_jax.config.limits import (
 )
 
 LayerSizes = Annotated[
-  tuple[Annotated[int, Range(1, 2**20)], ...], ListOf('layer sizes')
+  tuple[Annotated[int, Range(0, 2**20)], ...], ListOf('layer sizes')
 ]
 Seeds = Annotated[tuple[Count, ...], ListOf('seeds', distinct=True)]
 
@@ -32,7 +36,7 @@ class NetworkConfig:
   """Sizes of the actor and of every critic (paper, section 4.1.4).
 
   Attributes:
-    embedding_dim: width of every field's embedding.
+    embedding_dim: width of every field's embedding; 0: by the data.
     embedding_scale: standard deviation of the embeddings' initial values, but
       for `official`.
     official: networks as in the authors' code: initial values by Xavier's rule
@@ -53,8 +57,9 @@ class NetworkConfig:
     table_multiple: the embedding tables' rows are a multiple of it, the last
       ones unused: a mesh can split them where its `model` axis divides that
       number (docs/scaling.md).
-    bottom_units: layers of the bottom (or of an expert).
-    tower_units: layers of a task's tower, before its last layer of one unit.
+    bottom_units: layers of the bottom (or of an expert); 0: by the data.
+    tower_units: layers of a task's tower, before its last layer of one unit;
+      0: by the data.
     num_experts: experts of omoe and mmoe; ple and home have half of them
       shared and half of them for each task; adatt has as many in all, split
       over the tasks.
@@ -78,7 +83,7 @@ class NetworkConfig:
     crosses: pairs of categorical fields, as `segment*category+segment*brand`:
       every pair of their categories adds a term to each task's logit. Pairs
       with a field that is ignored or read as numbers are left out. Needs
-      `embedding_adam=dense`. Actors only.
+      `embedding_adam=dense`. Actors only. `auto`: by the data.
     booster: file of a LightGBM model for `backbone=lightgbm`, in place of one
       that is fitted; `{task}` in it is replaced by each task's name.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
@@ -96,23 +101,23 @@ class NetworkConfig:
       give the same numbers, up to rounding.
   """
 
-  embedding_dim: Annotated[int, Range(1, 2**16)] = 128
+  embedding_dim: Annotated[int, Range(0, 2**16)] = 0
   embedding_scale: NonNegative = 0.01
   official: bool = False
   embedding_adam: Literal['dense', 'rows'] = 'dense'
   table_multiple: Annotated[int, Range(1, 2**20)] = 1
-  bottom_units: LayerSizes = (512, 256)
-  tower_units: LayerSizes = (128, 64)
-  num_experts: Annotated[int, Range(1, 2**10)] = 8
-  dropout: Annotated[float, Range(0.0, 0.95)] = 0.2
+  bottom_units: LayerSizes = (0,)
+  tower_units: LayerSizes = (0,)
+  num_experts: Annotated[int, Range(1, 2**10)] = 4
+  dropout: Annotated[float, Range(0.0, 0.95)] = 0.1
   id_dropout: str = '0'
   ignore: str = ''
   hide: str = ''
   session_encoder: Literal['none', 'mean', 'target_attention'] = 'none'
-  crosses: str = ''
+  crosses: str = 'auto'
   booster: str = ''
-  numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
-  binned_fields: Literal['categories', 'numbers'] = 'categories'
+  numeric_encoding: Literal['linear', 'piecewise'] = 'piecewise'
+  binned_fields: Literal['categories', 'numbers'] = 'numbers'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
 
   @property
@@ -172,15 +177,15 @@ class CriticConfig:
   head: Literal['neg_softplus', 'linear', 'neg_relu'] = 'neg_softplus'
   discount: Share = 0.95
   behaviour: Literal['policy', 'uniform'] = 'policy'
-  initial_value: Literal['constant', 'mean_return'] = 'constant'
-  sees_remaining: bool = False
+  initial_value: Literal['constant', 'mean_return'] = 'mean_return'
+  sees_remaining: bool = True
   official_targets: bool = False
-  td_lambda: Share = 0.0
+  td_lambda: Share = 1.0
   soft_update: Share = 0.2
   update_period: Positive = 1
   learning_rate: NonNegative = 1e-3
   l2: NonNegative = 0.0
-  stopping: Literal['td_error', 'return_error'] = 'td_error'
+  stopping: Literal['td_error', 'return_error'] = 'return_error'
   max_passes: Annotated[int, Range(1, 10**6)] = 20
   min_passes: Count = 3
   in_finetune: Literal['learning', 'frozen'] = 'frozen'
@@ -238,17 +243,17 @@ class PretrainConfig:
     l2: added to the gradient, as `Adam(weight_decay)` of torch does; in stage
       3 too.
     embedding_l2: the same for the embedding tables in stage 1; below 0: l2.
-    max_epochs: most passes over the train rows.
+    max_epochs: most passes over the train rows; 0: by the data.
     patience: epochs without a better validation (evaluation.monitor) before
-      stopping.
+      stopping; 0: by the data.
     balancing: what balances the tasks.
   """
 
   learning_rate: NonNegative = 1e-3
   l2: NonNegative = 1e-6
   embedding_l2: Annotated[float, Range(-1.0)] = -1.0
-  max_epochs: Annotated[int, Range(1, 10**6)] = 20
-  patience: Positive = 2
+  max_epochs: Annotated[int, Range(0, 10**6)] = 0
+  patience: Count = 0
   balancing: BalancingConfig = BalancingConfig()
 
 
@@ -261,8 +266,8 @@ class FinetuneConfig:
     max_epochs: most passes over the train rows.
   """
 
-  learning_rate: NonNegative = 1e-3
-  max_epochs: Count = 20
+  learning_rate: NonNegative = 1e-4
+  max_epochs: Count = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,7 +275,7 @@ class BatchConfig:
   """How sessions become batches.
 
   Attributes:
-    lanes: lanes of a batch (L).
+    lanes: lanes of a batch (L); 0: by the data.
     lane_length: slots of a lane (T); longer sessions are cut, between times
       where they can be.
     steps_per_dispatch: most steps in one call of the compiled loop.
@@ -279,7 +284,7 @@ class BatchConfig:
       device's memory. The batches are the same.
   """
 
-  lanes: Annotated[int, Range(1, 2**20)] = 32
+  lanes: Annotated[int, Range(0, 2**20)] = 0
   lane_length: Annotated[int, Range(2, 2**20)] = 64
   steps_per_dispatch: Annotated[int, Range(1, 2**20)] = 32
   input: Literal['auto', 'resident', 'streaming'] = 'auto'
@@ -303,7 +308,7 @@ class EvaluationConfig:
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
   calibration: Literal['none', 'platt'] = 'platt'
-  monitor: Literal['auc', 'logloss'] = 'auc'
+  monitor: Literal['auc', 'logloss'] = 'logloss'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,7 +330,7 @@ class CompareConfig:
   """
 
   methods: Annotated[tuple[str, ...], ListOf('methods', distinct=True)] = (
-    'mmoe+critic',
+    'ple+critic',
   )
   seeds: Seeds = (0, 1, 2, 3, 4)
   learning_rates: Annotated[
@@ -340,18 +345,18 @@ class Config:
   """A run.
 
   Attributes:
-    preset: the preset that settings started from (config/presets.py).
     backbone: the actor (rmtl_jax/networks/backbone_registry.py).
     seed: of parameters, shuffles, dropout and noise.
     ensemble: M members with different seeds, each a separate run in
       RUN/members, and predict as one model, by the mean of their
-      probabilities. Member 0 is the model of the seed. 1, of a preset that is
-      an ensemble, is its first member alone.
+      probabilities. Member 0 is the model of the seed. 0: by the data; 1 is
+      their first member alone.
     variants: settings in which the members of an ensemble differ:
       SETTING=VALUE:SETTING=VALUE for each variant, joined by `;`; the members
       take them in turn. `network.ignore=user;` makes every
       other member one that does not see `user`. Such members are weighed on
       validation, each task's by the lowest logloss of their logits' mean.
+      `auto`: by the data, or none where `ensemble` is 1.
     delayed: how train rows without a final label are trained on, of tasks with
       `within_seconds` (docs/when_weighting_helps.md): `drop` leaves them out,
       `zero` takes what was seen, `row` and `critic` the probability
@@ -370,11 +375,10 @@ class Config:
     compare: what `rmtl compare` runs; the other commands ignore it.
   """
 
-  preset: Annotated[str, Registered('preset')] = 'paper'
-  backbone: Annotated[str, Registered('backbone')] = 'mmoe'
+  backbone: Annotated[str, Registered('backbone')] = 'ple'
   seed: Count = 0
-  ensemble: Annotated[int, Range(1, 64)] = 1
-  variants: str = ''
+  ensemble: Annotated[int, Range(0, 64)] = 0
+  variants: str = 'auto'
   delayed: Annotated[str, Registered('delayed')] = 'drop'
   control: bool = True
   network: NetworkConfig = NetworkConfig()
@@ -391,3 +395,60 @@ class Config:
     """The config with some settings of the network changed."""
     network = dataclasses.replace(self.network, **settings)
     return dataclasses.replace(self, network=network)
+
+
+def faults(config: Config) -> Iterator[str]:
+  """Combinations that are refused: the setting's name, and what is wrong."""
+  # The registries import the settings.
+  from rmtl_jax.balancing import balancer_registry as balancers
+  from rmtl_jax.networks import backbone_registry as backbones
+  from rmtl_jax.weighting import weighting_registry as weightings
+
+  network, batch, weighting = config.network, config.batch, config.weighting
+  backbone = backbones.BACKBONES.find(config.backbone)
+  for name in ('bottom_units', 'tower_units'):
+    units = getattr(network, name)
+    if 0 in units and len(units) > 1:
+      yield f'network.{name}: {units!r:.80}: 0, by the data, is alone'
+  if network.num_experts < backbone.min_experts:
+    yield (
+      f'network.num_experts: {config.backbone} needs at least'
+      f' {backbone.min_experts}'
+    )
+  if network.crosses not in ('', 'auto'):
+    cross_pairs.pairs(network.crosses)
+    if network.embedding_adam != 'dense':
+      yield (
+        f'network.embedding_adam: {network.embedding_adam} numbers the'
+        ' categories of each batch, which crosses cannot have;'
+        ' --config.network.crosses= does without'
+      )
+  # A negative lambda would ascend some losses.
+  form, any_sign = weightings.form_of(weighting), weightings.ANY
+  if weighting.lambda_ < 0.0 and form.lambda_ != any_sign:
+    able = [f.name for f in weightings.FORMS.values() if f.lambda_ == any_sign]
+    yield (
+      f'weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
+      f' {form.name} does not support; {", ".join(able)} do'
+    )
+  balancing = config.pretrain.balancing
+  balancer = balancers.find(balancing.name)
+  for field in dataclasses.fields(balancing)[1:]:
+    changed = getattr(balancing, field.name) != field.default
+    if changed and field.name not in balancer.settings:
+      yield (
+        f'pretrain.balancing.{field.name}: {balancing.name} does not have it;'
+        f' it takes {", ".join(balancer.settings) or "no settings"}'
+      )
+  if backbone.by_task and balancer.acts_on == balancers.GRADIENTS:
+    yield (
+      f'pretrain.balancing.name: {balancing.name} combines the gradients of'
+      f' parameters that tasks share, and {config.backbone} shares none'
+    )
+  if (
+    backbones.is_fitted(config) and config.ensemble > 1 and not config.variants
+  ):
+    yield (
+      f'ensemble: {config.backbone} has members of other networks alone, which'
+      ' --config.variants names; expected --config.ensemble=1'
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import limits, rules
+from rmtl_jax.config import limits, run_settings
 
 # Names of settings in other programs.
 ALIASES = {
@@ -151,7 +151,8 @@ def validate(config: config_lib.Config) -> config_lib.Config:
     types.InputError: names the setting, its value and the allowed ones.
   """
   _check_group(config, 'config')
-  rules.check(config)
+  for fault in run_settings.faults(config):
+    raise types.InputError(f'config.{fault}')
   return config
 
 
@@ -182,7 +183,7 @@ def from_dict(
 
   Args:
     record: what `to_dict` gives, or part of it.
-    base: settings that the record does not name; the paper's if None.
+    base: settings that the record does not name; the defaults if None.
     path: what to call the record in errors.
 
   Raises:

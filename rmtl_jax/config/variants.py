@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax import types
@@ -94,20 +93,6 @@ def differ(config: run_settings.Config) -> bool:
 def first(config: run_settings.Config) -> run_settings.Config:
   """One model in place of an ensemble: its first member."""
   return of_members(config)[0]
-
-
-def of_preset(
-  preset: run_settings.Config, changes: Mapping[str, Any]
-) -> run_settings.Config:
-  """The base of changes: a preset, or its first member.
-
-  A single model has no members to distinguish.
-
-  Args:
-    changes: {'group.field': value}.
-  """
-  is_one = changes.get('ensemble') == 1 and 'variants' not in changes
-  return first(preset) if is_one else preset
 
 
 def difference(config: run_settings.Config, number: int) -> str:

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
-from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
@@ -201,8 +200,8 @@ class Ranker:
       place / fitting.DATA,
       stages,
       live,
-      trackers=trackers,
-      start_from=start and start.run.path,
+      start and start.run.path,
+      run.RunOptions(trackers=trackers),
     )
     self._scratch = scratch  # that of an earlier fit goes now
     self._restore(place)
@@ -238,9 +237,7 @@ class Ranker:
     live = progress.Progress(quiet=not self.verbose)
     scratch, place = fitting.make_place(workdir)
     with fitting.refitting(source, place):
-      record = run.train(
-        None, place, self.data_dir_, run.ORDER[:1], live, refit_of=source
-      )
+      record = run.refit(source, place, self.data_dir_, live)
     # The data are in the first one's.
     self._scratch = (getattr(self, '_scratch', None), scratch)
     self._restore(place)
@@ -411,11 +408,10 @@ class Ranker:
   ) -> config_lib.Config:
     """The settings, as far as they are known without the prepared data."""
     changes = _mapping('config', self.config)
-    name = changes.pop('preset', '')
-    config = start.run.config if start else presets.start(manifest, name)
-    if not start:
-      config = variants.of_preset(config, changes)
-    return config_values.with_settings(config, changes, 'config')
+    name = changes.pop('preset', 'recommended')
+    config = start.run.config if start else config_lib.preset(name)
+    config = config_values.with_settings(config, changes, 'config')
+    return config_lib.resolve(config, manifest) if manifest else config
 
   def _fitted(self) -> workdir.Run:
     if not hasattr(self, 'model_'):

@@ -14,7 +14,6 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import durable
-from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import programs, progress
@@ -70,9 +69,8 @@ def compare(
   if len(seeds):
     changes['seeds'] = np.asarray(seeds).tolist()
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
-  config = config_values.from_dict(
-    {'compare': changes}, config or _recommended(data_dir)
-  )
+  config = config_values.from_dict({'compare': changes}, config)
+  config = config_lib.resolve(config, manifest_file.read(data_dir), True)
   return comparing.compare(config, path, data_dir, live, interrupted)
 
 
@@ -117,9 +115,10 @@ def tune(
   wanted = wanted._replace(
     seeds=tuple(wanted.seeds), confirm_seeds=tuple(wanted.confirm_seeds)
   )
-  config = config or _recommended(data_dir, tunes_ensembles(wanted.stage))
-  config_values.validate(config)
   manifest = manifest_file.read(data_dir)
+  config = config_values.validate(config or config_lib.Config())
+  one_model = not tunes_ensembles(wanted.stage)
+  config = config_lib.resolve(config, manifest, one_model)
   texts = (search,) if isinstance(search, str) else search
   if not texts:
     wanted.check()
@@ -134,14 +133,6 @@ def tune(
 def tunes_ensembles(stage: str) -> bool:
   """Whether trials may be ensembles: stage 3 is searched of one model."""
   return stage == 'pretrain'
-
-
-def _recommended(
-  data_dir: pathlib.Path, ensemble: bool = False
-) -> config_lib.Config:
-  """The recommended settings for the data, of one model or of all members."""
-  start = presets.start(manifest_file.read(data_dir))
-  return start if ensemble else variants.first(start)
 
 
 def write_report(path: Path, output: Path = '') -> pathlib.Path:

@@ -113,7 +113,7 @@ def page(path: pathlib.Path) -> pages.Page:
         ),
         run_report.settings(
           config_values.flatten(config),
-          config_values.flatten(config_lib.Config()),
+          config_values.flatten(config_lib.preset('paper')),
         ),
         run_report.provenance(results),
       ],

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import terminal
-from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.preparation import summary
@@ -51,22 +50,14 @@ def _settings(
   slots = batch.lanes * batch.lane_length
   steps = math.ceil(manifest.splits['train'].rows / slots)
   words = (
-    f'settings: preset {config.preset}{_chosen(config.preset)}:'
-    f' {config.backbone}, embeddings of {network.embedding_dim}, layers of'
-    f' {_units(network.bottom_units)}, towers of'
+    f'settings: {config.backbone}, embeddings of {network.embedding_dim},'
+    f' layers of {_units(network.bottom_units)}, towers of'
     f' {_units(network.tower_units)}; batches of {slots:,} rows, about'
     f' {steps:,} steps an epoch'
   )
   if config.ensemble > 1:
     words += f'; {config.ensemble} members, which predict as one'
-  if config.preset != 'paper':
-    words += ". The paper's: --preset=paper"
   return f'{words}. Every setting: rmtl train --helpfull.'
-
-
-def _chosen(preset: str) -> str:
-  found = presets.PRESETS.find(preset)
-  return ', chosen by the size of the data' if found.needs_data else ''
 
 
 def _units(units: tuple[int, ...]) -> str:

@@ -108,7 +108,6 @@ def write(
     record['refit_of'] = {
       name: run.refit_of[name] for name in ('run', 'epochs')
     }
-  record |= _paper_model(run)
   if collectives.is_first():
     with clock.part('reference'):
       reference.write(run)
@@ -406,14 +405,3 @@ def _critics(
     'curves': figures.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
   }
   return found, warnings
-
-
-def _paper_model(run: workdir.Run) -> Record:
-  """{'paper_model': `backbone` and test `metrics`} of RUN/paper, or {}."""
-  path = run.paper / 'metrics.json'
-  if not path.exists():
-    return {}
-  found = json_files.read(path)
-  with json_files.parsing(str(path)):
-    metrics = found.get('calibrated', found['stages'])['pretrain']
-    return {'paper_model': {'backbone': found['backbone'], 'metrics': metrics}}

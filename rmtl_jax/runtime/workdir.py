@@ -6,7 +6,6 @@ vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 finetune/ (finished ones)
 members/        of an ensemble, which has no checkpoints: a run per model
-paper/          a run of the paper's model, if there is one
 metrics.jsonl, metrics.json, importance.json, evaluation/,
 tensorboard/, tracking/, report/
 """
@@ -105,11 +104,6 @@ class Run:
       dataclasses.replace(self, path=self.path / f'members/{m}', config=config)
       for m, config in enumerate(variants.member_configs(self.config))
     )
-
-  @property
-  def paper(self) -> pathlib.Path:
-    """Where the run of the paper's model is, if there is one."""
-    return self.path / 'paper'
 
   def has(self, stage: str) -> bool:
     """Whether the stage left a checkpoint, of every member of an ensemble.

@@ -400,9 +400,8 @@ def _runs(work: Backtest, day: Day, seed: int, data: Data) -> Record:
       data.extended if before else data.at_once,
       work.options.stages,
       work.live,
-      work.interrupted,
-      trackers=(),
-      start_from=before,
+      before,
+      run.RunOptions(work.interrupted, trackers=()),
     )
     # The model that predicts, its calibrated metrics, and costs: passes over
     # the train rows and seconds of all stages, compilations included.

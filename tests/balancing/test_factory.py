@@ -10,6 +10,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.balancing import balancer_registry
 from rmtl_jax.config import values
+from tests import paper
 
 
 def _settings(**changes):
@@ -88,5 +89,5 @@ def test_weights_that_are_not_those_of_the_tasks(text, fault):
 )
 def test_rules(settings, fault):
   with pytest.raises(types.InputError) as caught:
-    values.with_settings(config_lib.Config(), settings)
+    values.with_settings(paper.config(), settings)
   assert fault in str(caught.value)

@@ -7,23 +7,22 @@ import pathlib
 import pytest
 from absl import flags
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.commands import common
-from rmtl_jax.config import presets
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import progress, workdir
-from tests import tiny
+from tests import paper, tiny
 
 QUIET = progress.Progress(quiet=True)
-RECOMMENDED = config_lib.Config(preset=presets.DEFAULT_PRESET)
 
 
 def data_dir(path: pathlib.Path, *line: str) -> pathlib.Path:
   values = flags.FlagValues()
   common.define_data(common.Definer(values))
+  config_flags.define(values, ['rmtl'])
   values(['rmtl', '--simulated_rows=300', *line])
-  return common.data_dir(values, path, RECOMMENDED, QUIET)
+  return common.data_dir(values, path, QUIET)
 
 
 def names(path):
@@ -34,7 +33,7 @@ def test_a_run_that_is_there_takes_its_own_data(tmp_path):
   tiny.write_prepared(tmp_path / 'own', sessions=30)
   path = tmp_path / 'run'
   path.mkdir()
-  workdir.create(path, config_lib.Config(), tmp_path / 'own')
+  workdir.create(path, paper.config(), tmp_path / 'own')
   before = names(path)
   assert data_dir(path) == tmp_path / 'own'
   assert names(path) == before

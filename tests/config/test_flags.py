@@ -8,12 +8,12 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
+from tests import paper
 from tests.config import companions
 
-# Without data, the recommended preset stands at the paper's settings.
-START = dataclasses.replace(config_lib.Config(), preset='recommended')
+START = config_lib.Config()
 FLAT = config_values.flatten(START)
-NAMES = [name for name in FLAT if name not in ('preset', 'compare.methods')]
+NAMES = [name for name in FLAT if name != 'compare.methods']
 
 
 def parse(*arguments):
@@ -26,11 +26,9 @@ def parse(*arguments):
 
 
 def changed(*arguments):
-  """{setting: value} of what differs from the default, the preset apart."""
+  """{setting: value} of what differs from the default."""
   found = config_values.flatten(parse(*arguments))
-  return {
-    name: v for name, v in found.items() if v != FLAT[name] and name != 'preset'
-  }
+  return {name: v for name, v in found.items() if v != FLAT[name]}
 
 
 def fails(*arguments):
@@ -53,7 +51,7 @@ def config_file(tmp_path, expression):
 
 def test_no_flags_are_the_recommended_settings():
   assert parse() == START
-  assert parse('--preset=paper') == config_lib.Config()
+  assert parse('--preset=paper') == paper.config()
 
 
 def test_every_setting_has_a_flag():
@@ -106,7 +104,6 @@ def _check_flag(name):
       '--config.finetune.patience: no such setting (did you mean pretrain.pa',
     ),
     ('--config.critic=3', '--config.critic: no such setting'),
-    ('--config.preset=official', '--config.preset: the flag is --preset'),
     ('--config.=3', '--config.: no such setting'),
     ('--preset=mine', "preset: 'mine' is not one of recommended, paper"),
     ('--nothing=3', "Unknown command line flag 'nothing'"),
@@ -129,12 +126,12 @@ def test_preset(arguments):
 
 
 def test_config_file(tmp_path):
-  path = config_file(tmp_path, "c.Config(backbone='ple', seed=5)")
-  assert changed(f'--config={path}') == {'backbone': 'ple', 'seed': 5}
-  assert changed('--config', str(path)) == {'backbone': 'ple', 'seed': 5}
+  path = config_file(tmp_path, "c.Config(backbone='mmoe', seed=5)")
+  assert changed(f'--config={path}') == {'backbone': 'mmoe', 'seed': 5}
+  assert changed('--config', str(path)) == {'backbone': 'mmoe', 'seed': 5}
   assert changed(
     f'--config={path}', '--config.seed=6', '--config.network.tower_units=4'
-  ) == {'backbone': 'ple', 'seed': 6, 'network.tower_units': (4,)}
+  ) == {'backbone': 'mmoe', 'seed': 6, 'network.tower_units': (4,)}
 
 
 @pytest.mark.parametrize(
@@ -168,42 +165,8 @@ def of_line(*arguments):
   return values
 
 
-def test_a_preset_of_the_data_takes_the_flags_on_top(monkeypatch):
-  made = config_lib.Preset(
-    'recommended',
-    '',
-    lambda manifest: {'network.embedding_dim': manifest, 'ensemble': 2},
-  )
-  monkeypatch.setitem(config_lib.PRESETS._records, 'recommended', made)
-  values = of_line('--config.network.dropout=0.5')
-  found = config_flags.parse(values, 8)
-  assert found.network == config_lib.NetworkConfig(embedding_dim=8, dropout=0.5)
-  assert (found.preset, found.ensemble) == ('recommended', 2)
-  values = of_line('--config.network.embedding_dim=4')
-  assert config_flags.parse(values, 8).network.embedding_dim == 4
-  # A run that is there goes on with its own settings, unless a preset is named.
+def test_an_existing_run_keeps_its_settings_unless_a_preset_is_named():
   own = config_lib.preset('official')
-  values = of_line('--config.seed=3')
-  assert config_flags.parse(values, 8, own) == dataclasses.replace(own, seed=3)
-  values = of_line('--preset=paper')
-  assert config_flags.parse(values, 8, own) == config_lib.Config()
-
-
-def test_studies_are_of_a_presets_first_member(monkeypatch):
-  made = config_lib.Preset(
-    'recommended',
-    '',
-    lambda manifest: {'ensemble': 2, 'variants': 'network.ignore=user;'},
-  )
-  monkeypatch.setitem(config_lib.PRESETS._records, 'recommended', made)
-  found = config_flags.parse(of_line(), 1, one_model=True)
-  assert (found.ensemble, found.variants) == (1, '')
-  assert found.network.ignore == 'user'
-  # Who asks for one model gets that member too.
-  values = of_line('--config.ensemble=1')
-  assert config_flags.parse(values, 1) == found
-  values = of_line('--config.ensemble=1', '--config.variants=')
-  assert not config_flags.parse(values, 1).network.ignore
-  # An ensemble that a flag asks for stays one.
-  values = of_line('--config.ensemble=3')
-  assert config_flags.parse(values, 1, one_model=True).ensemble == 3
+  found = config_flags.parse(of_line('--config.seed=3'), own)
+  assert found == dataclasses.replace(own, seed=3)
+  assert config_flags.parse(of_line('--preset=paper'), own) == paper.PAPER

@@ -37,8 +37,7 @@ def lightgbm(monkeypatch):
 
 
 def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
-  found = config_lib.preset('recommended', manifest(rows, fields))
-  return config_values.validate(found)
+  return config_lib.resolve(config_lib.Config(), manifest(rows, fields))
 
 
 def test_members_are_without_ids_with_ids_and_trees():
@@ -70,8 +69,9 @@ def test_without_ids_networks_have_two_seeds():
     assert [one.backbone for one in found] == backbones
     assert not any(one.network.ignore for one in found)
     assert found[0] == found[1]
-  found = config_lib.preset('recommended', manifest(50_000, (SMALL, BINS)))
-  esmm = config_values.with_settings(found, {'backbone': 'esmm'})
+  esmm = config_lib.resolve(
+    config_lib.Config(backbone='esmm'), manifest(50_000, (SMALL, BINS))
+  )
   backbones = [one.backbone for one in variants.of_members(esmm)]
   assert backbones == ['esmm', 'esmm', 'lightgbm']
 
@@ -124,3 +124,28 @@ def test_an_epoch_has_steps_and_stages_have_patience(rows):
   patience = found.pretrain.patience
   assert 2 <= patience <= 12
   assert patience * steps >= 250 or patience == 12
+
+
+def test_given_settings_stay_and_one_model_is_the_first_member():
+  log = manifest(50_000, (SMALL, USER, BINS, ITEM, HISTORY))
+
+  def resolved(one_model=False, **given):
+    config = config_values.with_settings(config_lib.Config(), given)
+    return config_lib.resolve(config, log, one_model)
+
+  given = {'network.embedding_dim': 4, 'batch.lanes': 3, 'pretrain.patience': 7}
+  found = config_values.flatten(resolved(**given))
+  assert {name: found[name] for name in given} == given
+  one = resolved(ensemble=1)
+  assert (one.ensemble, one.variants) == (1, '')
+  assert one.network.hide == 'user+item+seen'
+  assert resolved(one_model=True) == one
+  assert not resolved(ensemble=1, variants='').network.hide
+  assert resolved(one_model=True, ensemble=3).ensemble == 3
+  # Variants would hide the item, which this setting reads.
+  encoder = {'network.session_encoder': 'mean'}
+  assert not resolved(**encoder).variants
+  assert not resolved(one_model=True, **encoder).network.hide
+  # Nothing is left to decide.
+  for config in (found := resolved(), config_lib.preset('paper')):
+    assert config_lib.resolve(config, log) == config

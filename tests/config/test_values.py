@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
+from tests import paper
 from tests.config import companions
 
 FLAT = config_values.flatten(config_lib.Config())
@@ -26,7 +27,7 @@ def nested(name, value):
   return value
 
 
-@pytest.mark.parametrize('preset', ['paper', 'official', 'retailrocket'])
+@pytest.mark.parametrize('preset', ['paper', 'official', 'recommended'])
 def test_to_dict_then_from_dict(preset):
   config = config_lib.preset(preset)
   assert config_values.from_dict(config_values.to_dict(config)) == config
@@ -56,7 +57,7 @@ def _check_bounds(name):
   (limit,) = config_values.kind(name).__metadata__
   low, high = limit.low, limit.high
   kind = type(FLAT[name])
-  base = config_values.with_settings(config_lib.Config(), companions.of(name))
+  base = config_values.with_settings(paper.PAPER, companions.of(name))
   for value in (low, high):
     config = config_values.from_dict(nested(name, kind(value)), base)
     assert config_values.flatten(config)[name] == value
@@ -71,12 +72,12 @@ def _check_bounds(name):
 
 
 @pytest.mark.parametrize(
-  'value', [(), [0], [1.5], ['8'], [True], [[8]], [2**20 + 1], [None]]
+  'value', [(), [-1], [0, 8], [1.5], ['8'], [True], [[8]], [2**20 + 1], [None]]
 )
 def test_layer_sizes(value):
   for name in UNITS:
     with pytest.raises(
-      types.InputError, match=f'config.{name}: .* list of layer'
+      types.InputError, match=f'config.{name}: .*( list of layer|is alone)'
     ):
       config_values.from_dict(nested(name, value))
 

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.config import variants
+from tests import paper
 
 
 def config(text, ensemble=3):
@@ -39,7 +39,7 @@ def test_what_is_refused(text, ensemble, error):
 
 def test_a_member_is_a_single_model_of_its_seed():
   """Its ensemble has intervals."""
-  one = config_lib.Config()
+  one = paper.config()
   assert one.evaluation.bootstrap
   assert variants.member_configs(one) == (one,)
   first, second = variants.member_configs(dataclasses.replace(one, ensemble=2))

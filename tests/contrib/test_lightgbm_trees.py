@@ -10,7 +10,6 @@ import pytest
 from hypothesis import strategies as st
 from jax import export as jax_export
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib import lightgbm_trees
@@ -19,7 +18,7 @@ from rmtl_jax.networks import from_settings, functional, members_mean
 from rmtl_jax.results import run_record
 from rmtl_jax.results import trained_ensemble as results
 from rmtl_jax.runtime import workdir, writers
-from tests import tiny
+from tests import paper, tiny
 from tests.test_run import CONFIG, QUIET
 
 pytestmark = pytest.mark.slow
@@ -31,7 +30,7 @@ SPEC = types.FeatureSpec(
   (CATEGORIES,), ((9, 2),), 3, 2, names=('item', 'tags'), tasks=('a', 'b')
 )
 SPEC = dataclasses.replace(SPEC, numeric_names=('x 1', 'x2', 'x3'))
-NETWORK = lightgbm_trees.make(SPEC, config_lib.NetworkConfig())
+NETWORK = lightgbm_trees.make(SPEC, paper.network())
 # What may stand in a column of numbers; halves of float32 meet thresholds.
 SPECIAL = (np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, np.inf, -np.inf, 1e30)
 
@@ -167,7 +166,7 @@ def test_ids_are_read_as_rates():
     return functional.Rows(x, (rng.random((count, 1)) < rate[ids]) * 1.0)
 
   train, validation, test = rows(6000), rows(1000), rows(2000)
-  network = lightgbm_trees.make(spec, config_lib.NetworkConfig())
+  network = lightgbm_trees.make(spec, paper.network())
   params = fit(train, validation, network=network)
   found = np.asarray(params['rates']['0'])[:, 0]
   ids, labels = train.inputs.categorical[:, 0], train.labels[:, 0]
@@ -229,7 +228,7 @@ def test_a_booster_of_the_user_s_own(tmp_path):
     objective='cross_entropy',
   )
   network = lightgbm_trees.make(
-    SPEC, config_lib.NetworkConfig(booster=f'{tmp_path}/model_{{task}}.txt')
+    SPEC, paper.network(booster=f'{tmp_path}/model_{{task}}.txt')
   )
   found = predict(fit(train, train, network=network), train.inputs)
   expected = np.stack([a.predict(x[:, [3, 0]]), b.predict(x)], 1)
@@ -246,7 +245,7 @@ def test_a_booster_of_the_user_s_own_reads_ids_as_numbers(tmp_path):
   x = lightgbm_trees.columns(rows.inputs, np)
   own = saved(tmp_path, 'own.txt', lightgbm.Dataset(x, rows.labels[:, 0]))
   network = lightgbm_trees.make(
-    spec, config_lib.NetworkConfig(booster=str(tmp_path / 'own.txt'))
+    spec, paper.network(booster=str(tmp_path / 'own.txt'))
   )
   lane = types.Inputs(*(part[None] for part in rows.inputs[:3]))
   params = fit(rows, rows, network=network)
@@ -272,10 +271,10 @@ def test_boosters_that_do_not_fit_are_refused(tmp_path):
     ('text.txt', 'is no booster'),
     ('none.txt', 'not found'),
   ):
-    config = config_lib.NetworkConfig(booster=str(tmp_path / name))
+    config = paper.network(booster=str(tmp_path / name))
     with pytest.raises(types.InputError, match=told):
       fit(rows, rows, network=lightgbm_trees.make(spec, config))
-  config = config_lib.NetworkConfig(booster=str(tmp_path / 'few.txt'))
+  config = paper.network(booster=str(tmp_path / 'few.txt'))
   with pytest.raises(types.InputError, match='one model for 2 tasks'):
     fit(rows, rows, network=lightgbm_trees.make(SPEC, config))
 
@@ -284,7 +283,7 @@ def test_a_member_without_weight_is_left_out():
   """Its parameters are gone, and predictions are the others'."""
   rng = np.random.default_rng(7)
   trees = fit(rows_of(rng, 300), rows_of(rng, 100))
-  sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
+  sizes = paper.network(embedding_dim=4, bottom_units=(8,), tower_units=(4,))
   net = from_settings.make_actor(SPEC, 'shared_bottom', sizes)
   params, x = net.init(jax.random.key(0)), inputs(rng, 50)
   lane = types.Inputs(*(part[None] for part in x[:3]))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
+from tests import paper
 
 LENGTHS = st.lists(st.integers(1, 23), min_size=1, max_size=60)
 CONFIGS = st.builds(
@@ -99,7 +100,7 @@ def test_ordered_plan_has_every_row_once_in_order(lengths, config):
 
 def test_ordered_plan_by_hand():
   # Sessions of 2, 1, 5 and 3 rows in lanes of 3: 5 is cut into 3 and 2.
-  config = config_lib.BatchConfig(lanes=2, lane_length=3)
+  config = paper.batch(lanes=2, lane_length=3)
   plan = batches.ordered_plan(starts_of([2, 1, 5, 3]), config)
   np.testing.assert_array_equal(
     plan.row,
@@ -222,9 +223,7 @@ def test_padding_is_below_five_percent(mean, deviation):
   location = np.log(mean) - deviation**2 / 2
   lengths = rng.lognormal(location, deviation, 40_000)
   lengths = np.maximum(1, np.round(lengths)).astype(int)
-  plan = batches.Epoch(
-    starts_of(lengths), (0, 1), 1, config_lib.BatchConfig()
-  ).plan
+  plan = batches.Epoch(starts_of(lengths), (0, 1), 1, paper.batch()).plan
   used = (plan.row >= 0).mean()
   assert 1 - used < 0.05
   # Every batch but the last is about as full as the others.

@@ -9,13 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches, prepared_file, streaming
 from rmtl_jax.data import columns as columns_lib
-from tests import tiny
+from tests import paper, tiny
 
-CONFIG = config_lib.BatchConfig(lanes=4, lane_length=8)
+CONFIG = paper.batch(lanes=4, lane_length=8)
 WHOLE = ('labels', 'session', 'user', 'row_id', 'oracle', 'starts')
 
 

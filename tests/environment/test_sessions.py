@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 import rmtl_jax
-from rmtl_jax import config as config_lib
 from rmtl_jax import environment
 from rmtl_jax.data import batches, columns
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, targets
 from rmtl_jax.updates import loop
-from tests import tiny
+from tests import paper, tiny
 
 _LONGEST = 9
 
@@ -66,7 +65,7 @@ def test_transitions_and_returns_are_those_of_packed_lanes(made):
     return found
 
   # The same rows in lanes, shuffled and packed as stage 2 packs them.
-  config = config_lib.BatchConfig(lanes=4, lane_length=16)
+  config = paper.batch(lanes=4, lane_length=16)
   plan = batches.Epoch(rows.starts, (7, 1), 0, config).plan
   slots = loop.Slots(*(x.reshape(-1, 16) for x in plan))
   data = loop.Columns(env.default_params.inputs, env.default_params.labels)

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, labelled, metrics
+from tests import paper
 
 TASKS = ('click', 'conversion')
-CONFIG = config_lib.EvaluationConfig(bootstrap=50)
+CONFIG = paper.evaluation(bootstrap=50)
 KEYS = {
   'rows',
   'positives',

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.evaluation import (
   bootstrap,
@@ -15,6 +14,7 @@ from rmtl_jax.evaluation import (
   labelled,
   regression,
 )
+from tests import paper
 
 VALUES = st.lists(
   st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=12
@@ -88,7 +88,7 @@ def _labelled(labels, session):
 
 def test_a_task_has_the_metrics_of_its_kind():
   predictions, labels, session = _rows()
-  config = config_lib.EvaluationConfig(bootstrap=40)
+  config = paper.evaluation(bootstrap=40)
   tasks, losses = ('click', 'watch', 'rating'), (BINARY, SQUARED, ORDINAL)
   every = _labelled(labels, session)
   found = evaluator.evaluate(labelled.Predicted(predictions), every, config, 0)

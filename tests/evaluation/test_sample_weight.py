@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import (
   baseline,
   calibration,
@@ -15,6 +14,7 @@ from rmtl_jax.evaluation import (
   metrics,
   validation_monitor,
 )
+from tests import paper
 
 # Label, probability, session, weight of the task.
 ROWS = st.lists(
@@ -27,7 +27,7 @@ ROWS = st.lists(
   min_size=1,
   max_size=25,
 )
-CONFIG = config_lib.EvaluationConfig(bootstrap=0)
+CONFIG = paper.evaluation(bootstrap=0)
 
 
 def arrays(rows):

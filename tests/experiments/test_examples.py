@@ -38,5 +38,4 @@ def test_a_config_file_of_ones_own_takes_a_width():
     for text in ('', ':32')
   }
   assert found[''] | {'network.embedding_dim': 32} == found[':32']
-  assert found['']['preset'] == 'plain'
-  assert found['']['network.ignore'] == ''
+  assert found['']['ensemble'] == 1

@@ -11,6 +11,7 @@ from rmtl_jax import types
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 from rmtl_jax.studies import methods
+from tests import paper
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
 # Those of other papers, without a size to choose.
@@ -32,7 +33,7 @@ def load(name: str, size: str = '') -> config_lib.Config:
 @pytest.mark.parametrize('name', NAMES)
 def test_tables_have_the_papers_sizes_and_smaller_ones(name):
   table = load(name)
-  assert table.network == config_lib.NetworkConfig()
+  assert table.network == paper.network()
   assert table == load(name, ':paper')
   found = config_values.flatten(load(name, ':small'))
   assert found == config_values.flatten(table) | SMALL

@@ -27,7 +27,6 @@ STAGES = (
   '--config.critic.min_passes=5',
   '--config.finetune.max_epochs=4',
   '--config.checkpoint_minutes=0',  # every pass is saved
-  '--keep_checkpoints',  # the optimizers' states are compared
   *runs.SMALL,
 )
 # Every dispatch is saved, of a split that is read from disk.

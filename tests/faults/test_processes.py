@@ -59,7 +59,6 @@ def undisturbed(tmp_path_factory):
     path / 'data',
     ('pretrain',),
     QUIET,
-    keep_checkpoints=True,
   )
   return path
 
@@ -91,12 +90,12 @@ def test_stopped_killed_and_locked_out_a_run_ends_as_it_would_have(
   assert runs.wait_until(lambda: runs.partial(path), process)
   process.send_signal(signal.SIGSTOP)  # holds the lock, changes nothing
   with pytest.raises(types.InputError, match='another process is working in'):
-    run.train(CONFIG, path, data, ('pretrain',), QUIET, keep_checkpoints=True)
+    run.train(CONFIG, path, data, ('pretrain',), QUIET)
   process.send_signal(signal.SIGKILL)
   process.communicate()
 
   # The lock is free again; what the kill had left half-written is gone.
-  run.train(CONFIG, path, data, ('pretrain',), QUIET, keep_checkpoints=True)
+  run.train(CONFIG, path, data, ('pretrain',), QUIET)
   assert not runs.partial(path)
   assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
 

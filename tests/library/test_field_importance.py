@@ -7,12 +7,12 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli, types
-from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import labelled
 from rmtl_jax.library import field_importance
 from rmtl_jax.results import list_starts
+from tests import paper
 from tests.serving import table_run
 
 SPEC = types.FeatureSpec(
@@ -23,7 +23,7 @@ SPEC = types.FeatureSpec(
   names=('user', 'flag', 'one', 'tags'),
   numeric_names=('price', 'age'),
 )
-CONFIG = config_lib.EvaluationConfig(bootstrap=200)
+CONFIG = paper.evaluation(bootstrap=200)
 # Two members, of which one does not see users; both ignore the discount.
 ENSEMBLE = config_values.from_dict(
   {

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   backbone_registry,
@@ -18,8 +17,9 @@ from rmtl_jax.networks import (
   functional,
   layers,
 )
+from tests import paper
 
-CONFIG = config_lib.NetworkConfig(
+CONFIG = paper.network(
   embedding_dim=3,
   bottom_units=(5, 4),
   tower_units=(4, 3),
@@ -122,5 +122,5 @@ def named(
   config = dataclasses.replace(CONFIG, **changes)
   if name in backbone_registry.BACKBONES:
     return from_settings.make_actor(spec(), name, config), ()
-  critic = config_lib.CriticConfig(form=name)
+  critic = paper.critic(form=name)
   return from_settings.make_critic(spec(), config, critic), (actions(2),)

@@ -8,9 +8,8 @@ import itertools
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.networks import backbone_registry, from_settings
-from tests import tiers
+from tests import paper, tiers
 from tests.networks import reference, small
 
 # Both kinds of field for every K, and each kind alone for two tasks.
@@ -99,7 +98,7 @@ def test_every_critic_equals_numpy(form, head, tasks, fields):
   spec = small.spec(tasks, numeric=fields, multi_valued=fields)
   inputs = small.inputs(spec)
   actions = small.actions(tasks)
-  critic = config_lib.CriticConfig(form=form, head=head)
+  critic = paper.critic(form=form, head=head)
   network = from_settings.make_critic(spec, small.CONFIG, critic)
   params = small.params(network)
   expected = reference.critic_values(

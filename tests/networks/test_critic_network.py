@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import critic_network, from_settings
+from tests import paper
 from tests.networks import small
 
 
@@ -40,7 +40,7 @@ def test_remaining_by_hand():
 @pytest.mark.parametrize('head', config_values.choices('critic.head'))
 @pytest.mark.parametrize('form', config_values.choices('critic.form'))
 def test_initial_values_are_what_a_fresh_critic_says(head, form):
-  config = config_lib.CriticConfig(head=head, form=form)
+  config = paper.critic(head=head, form=form)
   spec = small.spec()
   network = from_settings.make_critic(spec, small.CONFIG, config)
   shapes = jax.eval_shape(network.init, jax.random.key(0))

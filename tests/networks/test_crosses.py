@@ -9,6 +9,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import from_settings
+from tests import paper
 from tests.networks import small
 
 SPEC = types.FeatureSpec(
@@ -61,4 +62,4 @@ def test_a_pair_adds_its_term_to_each_logit():
 )
 def test_what_is_no_list_of_pairs_is_refused(text, what):
   with pytest.raises(types.InputError, match=what):
-    config_values.from_dict({'network': {'crosses': text}})
+    config_values.from_dict({'network': {'crosses': text}}, paper.PAPER)

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   backbone_registry,
@@ -17,7 +16,7 @@ from rmtl_jax.networks import (
   from_settings,
   functional,
 )
-from tests import tiers
+from tests import paper, tiers
 from tests.networks import small
 
 find = jax.jit(distinct.distinct, static_argnums=(1, 2))
@@ -73,7 +72,7 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
     if name in backbone_registry.BACKBONES:
       network = from_settings.make_actor(spec, name, config)
     else:
-      critic = config_lib.CriticConfig(form=name)
+      critic = paper.critic(form=name)
       network = from_settings.make_critic(spec, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     params = small.params(network)

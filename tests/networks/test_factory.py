@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import backbone_registry, first_layer, from_settings
+from tests import paper
 from tests.networks import small
 
 
@@ -27,9 +27,9 @@ def test_a_registered_backbone_runs(monkeypatch):
   own = dict(backbone_registry.BACKBONES._records)
   monkeypatch.setattr(backbone_registry.BACKBONES, '_records', own)
   with pytest.raises(types.InputError, match="'constant' is not one of"):
-    config_values.validate(config_lib.Config(backbone='constant'))
+    config_values.validate(paper.config(backbone='constant'))
   from_settings.register_backbone('constant', Constant)
-  config_values.validate(config_lib.Config(backbone='constant'))
+  config_values.validate(paper.config(backbone='constant'))
   spec = small.spec()
   network = from_settings.make_actor(spec, 'constant', small.CONFIG)
   params = small.params(network)

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   backbone_registry,
@@ -15,7 +14,7 @@ from rmtl_jax.networks import (
   ignore,
 )
 from rmtl_jax.training import models
-from tests import tiers
+from tests import paper, tiers
 from tests.networks import small
 
 SPEC = types.FeatureSpec(
@@ -79,7 +78,7 @@ def named(name, spec, network):
   """A network of either kind, with its arguments after the inputs."""
   if name in backbone_registry.BACKBONES:
     return from_settings.make_actor(spec, name, network), ()
-  critic = config_lib.CriticConfig(form=name)
+  critic = paper.critic(form=name)
   return from_settings.make_critic(spec, network, critic), (small.actions(2),)
 
 
@@ -137,7 +136,7 @@ def test_hidden_fields_are_missing_in_every_row(name):
 def test_networks_that_hide_other_fields_share_their_programs():
   made = models.Models(SPEC)
   configs = [
-    config_lib.Config(backbone='ple', network=config('', hide=hide))
+    paper.config(backbone='ple', network=config('', hide=hide))
     for hide in ('user+rate', 'none', '')
   ]
   for program in (made.pretrain, made.train_critics, made.finetune):

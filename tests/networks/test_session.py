@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.networks import first_layer, session
-from tests import tiers
+from tests import paper, tiers
 from tests.networks import reference_session, small
 
 ENCODERS = ('mean', 'target_attention')
@@ -48,7 +47,7 @@ def test_the_earlier_rows_of_a_session():
 @functools.cache
 def encoder(name):
   """(parameters as nested dicts, module: items, segment -> encoding)."""
-  config = config_lib.NetworkConfig(embedding_dim=DIM, session_encoder=name)
+  config = paper.network(embedding_dim=DIM, session_encoder=name)
   module = session.make(config, nnx.Rngs(params=jax.random.key(0)))
   rng = np.random.default_rng(3)
   state = jax.tree.map(

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import from_settings
+from tests import paper
 
 SPEC = types.FeatureSpec((200, 300), (), numeric=2, num_tasks=2)
-NETWORK = config_lib.NetworkConfig(
+NETWORK = paper.network(
   embedding_dim=16,
   official=True,
   bottom_units=(64, 48),

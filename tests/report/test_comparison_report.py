@@ -4,16 +4,15 @@ import json
 
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.report import comparison_report, pages
-from tests import tiny
+from tests import paper, tiny
 from tests.report import example_comparison, reading
 
 
 def write(path, results):
   tiny.write_prepared(path)
-  config = config_values.to_dict(config_lib.Config())
+  config = config_values.to_dict(paper.config())
   (path / 'results.json').write_text(json.dumps(results | {'config': config}))
 
 

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 import rmtl_jax
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
@@ -15,6 +14,7 @@ from rmtl_jax.preparation import prepare_log
 from rmtl_jax.results import list_starts, trained_ensemble
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import split_data
+from tests import paper
 
 _SCHEMA = {
   'tasks': [{'name': 'click', 'column': 'click', 'known_after_seconds': 1}],
@@ -111,10 +111,10 @@ def run(tmp_path_factory):
     source='table', data_dir=str(place / 'data'), as_of=_AS_OF, min_count=1
   )
   prepare_log.prepare(config, table=log, schema=_SCHEMA)
-  settings = config_lib.Config(
-    pretrain=config_lib.PretrainConfig(max_epochs=2),
-    network=config_lib.NetworkConfig(embedding_dim=4, bottom_units=(8,)),
-    evaluation=config_lib.EvaluationConfig(calibration='none', bootstrap=20),
+  settings = paper.config(
+    pretrain=paper.pretrain(max_epochs=2),
+    network=paper.network(embedding_dim=4, bottom_units=(8,)),
+    evaluation=paper.evaluation(calibration='none', bootstrap=20),
   )
   path = place / 'run'
   record = rmtl_jax.train(settings, path, place / 'data', ('pretrain',))

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import verdict
+from tests import paper
 
 TASKS = ('click', 'buy')
 
@@ -42,7 +42,7 @@ def predictions(rows, **strength):
 )
 def test_stage_3_predicts_where_it_beats_stage_1(tuned, bootstrap, stage):
   rows = split()
-  config = config_lib.Config()
+  config = paper.config()
   config = dataclasses.replace(
     config,
     evaluation=dataclasses.replace(config.evaluation, bootstrap=bootstrap),

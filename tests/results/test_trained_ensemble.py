@@ -15,7 +15,7 @@ from rmtl_jax.evaluation import mixing
 from rmtl_jax.results import run_record, trained_ensemble
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import models, split_data
-from tests import signals, tiny
+from tests import paper, signals, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,8 @@ ONE = config_values.from_dict(
     'critic': {'max_passes': 2},
     'finetune': {'max_epochs': 1, 'learning_rate': 0.01},
     'evaluation': {'bootstrap': 0},
-  }
+  },
+  paper.PAPER,
 )
 COUNT = 2
 SEEDS = [0, 1_000_003]

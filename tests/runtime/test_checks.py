@@ -6,11 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
 from rmtl_jax.runtime import workdir, workdir_checks
-from tests import tiny
+from tests import paper, tiny
 
 
 @pytest.mark.parametrize(
@@ -27,7 +26,7 @@ from tests import tiny
 def test_nothing_is_begun_in_what_belongs_to_something_else(
   tmp_path, place, told
 ):
-  data, config = tmp_path / 'data', config_lib.Config()
+  data, config = tmp_path / 'data', paper.config()
   for one in (data, tmp_path / 'other'):
     tiny.write_prepared(one)
   for name in ('run/checkpoints', 'run/report/mine', 'backtest', 'export'):
@@ -56,7 +55,7 @@ def test_a_field_that_differs_is_named_with_both_values(tmp_path, change, said):
   data, path = tmp_path / 'data', tmp_path / 'it'
   manifest = tiny.write_prepared(data)
   path.mkdir()
-  run = workdir.create(path, config_lib.Config(), data)
+  run = workdir.create(path, paper.config(), data)
   first, *rest = manifest.fields
   fields = (dataclasses.replace(first, **change), *rest)
   line = said.format(name=first.name, size=first.size)
@@ -83,7 +82,7 @@ def test_ids_and_numbers_that_mean_something_else_are_refused(tmp_path):
     table = pa.table({'value': words, 'count': range(20)})
     pq.write_table(table, path / 'vocabulary' / 'item.parquet')
   run_dir.mkdir()
-  run = workdir.create(run_dir, config_lib.Config(), data)
+  run = workdir.create(run_dir, paper.config(), data)
   manifest = run.manifest
   workdir_checks.check_encoding(run.path, run.manifest, manifest, data)
   with pytest.raises(

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import run, types
-from tests import tiny
+from tests import paper, tiny
 
 
 def _manifest(data, **changes):
@@ -22,7 +21,7 @@ def test_a_vocabulary_that_no_machine_has_room_for_is_refused(tmp_path):
   data = tmp_path / 'data'
   field = _manifest(data, size=2**31 - 1).fields[0].name
   with pytest.raises(types.InputError) as error:
-    run.train(config_lib.Config(), tmp_path / 'run', data)
+    run.train(paper.config(), tmp_path / 'run', data)
   line = str(error.value)
   assert line.startswith(f'{tmp_path}/data/manifest.json: embedding tables')
   assert f'of {field!r}, 2,147,483,647 rows' in line and '\n' not in line

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import from_settings
 from rmtl_jax.runtime import mesh
+from tests import paper
 from tests.updates import problem
 
 
@@ -59,7 +59,7 @@ def _layout(data: int, model: int) -> mesh.Layout:
 
 @pytest.mark.slow
 def test_settings_that_can_not_be_split():
-  config = config_lib.Config(batch=config_lib.BatchConfig(lanes=30))
+  config = paper.config(batch=paper.batch(lanes=30))
   _layout(2, 8).check(config, table_rows=64)
   with pytest.raises(types.InputError, match='data:4 does not divide the 30'):
     _layout(4, 1).check(config, table_rows=64)

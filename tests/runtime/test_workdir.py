@@ -4,15 +4,14 @@ import re
 
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.runtime import workdir
-from tests import tiny
+from tests import paper, tiny
 
 
 @pytest.mark.parametrize('kind', workdir.KINDS)
 def test_a_directory_is_of_one_kind(tmp_path, kind):
-  data, path, config = tmp_path / 'data', tmp_path / 'it', config_lib.Config()
+  data, path, config = tmp_path / 'data', tmp_path / 'it', paper.config()
   tiny.write_prepared(data)
   path.mkdir()
   workdir.create(path, config, data, kind=kind)
@@ -28,9 +27,9 @@ def test_a_description_that_was_cut_off_is_written_again(tmp_path):
   data, path = tmp_path / 'data', tmp_path / 'it'
   tiny.write_prepared(data)
   path.mkdir()
-  workdir.create(path, config_lib.Config(), data)
+  workdir.create(path, paper.config(), data)
   (path / 'config.json').unlink()
-  assert workdir.create(path, config_lib.Config(), data).data_dir == data
+  assert workdir.create(path, paper.config(), data).data_dir == data
 
 
 @pytest.mark.parametrize(
@@ -41,7 +40,7 @@ def test_data_that_are_gone_are_said_to_be(tmp_path, kind, said):
   data, path = tmp_path / 'data', tmp_path / 'it'
   tiny.write_prepared(data)
   path.mkdir()
-  workdir.create(path, config_lib.Config(), data)
+  workdir.create(path, paper.config(), data)
   if kind == 'Ranker':
     (path / workdir.RANKER).write_text('{}')
   workdir.check_own_data(workdir.read(path), ('test',))

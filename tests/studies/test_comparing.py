@@ -7,12 +7,12 @@ import signal
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import comparing
 from rmtl_jax.training import epoch_loop
+from tests import paper
 
 pytestmark = pytest.mark.slow
 
@@ -200,7 +200,7 @@ def test_other_settings_are_refused(compared, data_dir):
 def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   short = dataclasses.replace(
     changed(methods=('esmm',), seeds=(3,)),
-    pretrain=config_lib.PretrainConfig(max_epochs=2, patience=1),
+    pretrain=paper.pretrain(max_epochs=2, patience=1),
   )
   with pytest.raises(
     types.InputError, match='stage 1 of esmm, seed 3, has not converged in 2'

@@ -2,18 +2,20 @@ import dataclasses
 
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.studies import methods
+from tests import paper
 
 pytestmark = pytest.mark.slow
 
-BASE = config_lib.Config()
+BASE = paper.config()
 
 
 def config(*names):
-  return config_values.from_dict({'compare': {'methods': list(names)}})
+  return config_values.from_dict(
+    {'compare': {'methods': list(names)}}, paper.PAPER
+  )
 
 
 def names(*wanted):

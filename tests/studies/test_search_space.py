@@ -1,14 +1,14 @@
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.studies import search_space
+from tests import paper
 
 pytestmark = pytest.mark.slow
 
-BASE = config_lib.Config()
+BASE = paper.config()
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import dataclasses
 import jax
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.training import split_data
+from tests import paper
 from tests.updates import problem
 
-BATCH = config_lib.BatchConfig(
+BATCH = paper.batch(
   lanes=2, lane_length=problem.LANE_LENGTH, steps_per_dispatch=2
 )
 STARTS = np.concatenate([[0], np.cumsum(problem.LENGTHS)])

@@ -7,7 +7,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax.config import values as config_values
 from rmtl_jax.training import epoch_loop
-from tests import signals, tiny
+from tests import paper, signals, tiny
 
 QUIET = rmtl_jax.Progress(quiet=True)
 
@@ -34,7 +34,8 @@ def _settings(name, **changes):
       'checkpoint_minutes': 0.0,
       'evaluation': {'bootstrap': 0},
       **changes,
-    }
+    },
+    paper.PAPER,
   )
 
 
@@ -48,7 +49,9 @@ def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
   given = data, ['pretrain'], QUIET
   record = rmtl_jax.train(config, tmp_path / 'whole', *given)
   with pytest.raises(epoch_loop.Interrupted):
-    rmtl_jax.train(config, run, *given, interrupted=signals.At(3))
+    rmtl_jax.train(
+      config, run, *given, options=rmtl_jax.RunOptions(signals.At(3))
+    )
   assert rmtl_jax.train(config, run, *given)['stages'] == record['stages']
 
 

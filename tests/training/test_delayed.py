@@ -7,12 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import prepare, run, types
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import columns, manifest_file, streaming
 from rmtl_jax.training import delay_methods, delayed, split_data
-from tests import tiny
+from tests import paper, tiny
 
 DAY = 86_400
 # Days from a row to the end of train, and to its event; 4 days make it final.
@@ -200,4 +199,4 @@ def test_a_run_with_completed_labels(data, tmp_path):
   assert {'pretrain', 'constant', 'finetune'} <= set(record['stages'])
   again = run.train(config('critic'), tmp_path / 'run', data, live=tiny.QUIET)
   assert again['stages'] == record['stages']
-  assert config_lib.Config().delayed == 'drop'
+  assert paper.config().delayed == 'drop'

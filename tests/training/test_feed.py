@@ -7,14 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.training import feed, split_data
 from rmtl_jax.updates import loop as loop_lib
-from tests import tiny
+from tests import paper, tiny
 
-BATCH = config_lib.BatchConfig(lanes=4, lane_length=8)
+BATCH = paper.batch(lanes=4, lane_length=8)
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -12,6 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer
 from rmtl_jax.preparation.raw import raw_files as raw
+from tests import paper
 from tests import registries as registries_lib
 
 
@@ -75,7 +76,7 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   )
   settings = config_values.to_dict(_small('constant'))
   settings['backbone'], settings['pretrain']['max_epochs'] = 'wide', 6
-  config = config_values.from_dict(settings)
+  config = config_values.from_dict(settings, paper.PAPER)
   quiet = rmtl_jax.Progress(quiet=True)
   record = rmtl_jax.train(config, run, data, live=quiet)
   values = record['stages']['finetune']['click']
@@ -116,5 +117,6 @@ def _small(weighting: str) -> config_lib.Config:
       'finetune': {'max_epochs': 2},
       'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 2},
       'evaluation': {'bootstrap': 0},
-    }
+    },
+    paper.PAPER,
   )

@@ -59,9 +59,7 @@ def several(tmp_path_factory, data_dir):
 
 def again(source, path, **keys):
   data = workdir.read(source).data_dir
-  return run.train(
-    None, path, data, ('pretrain',), QUIET, refit_of=source, **keys
-  )
+  return run.refit(source, path, data, QUIET, **keys)
 
 
 def losses(path):

@@ -3,16 +3,15 @@
 import jax
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.training import split_data
-from tests import tiny
+from tests import paper, tiny
 
 
 def _read(path, **settings):
   manifest = manifest_file.read(path)
-  batch = config_lib.BatchConfig(lanes=2, lane_length=8, **settings)
+  batch = paper.batch(lanes=2, lane_length=8, **settings)
   return {
     name: split_data.read(path, manifest, name, batch)
     for name in manifest_lib.SPLITS

@@ -8,7 +8,7 @@ import pytest
 from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress, writers
-from tests import next_day, signals, tiny
+from tests import next_day, paper, signals, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,8 @@ CONFIG = config_values.from_dict(
     'control': False,
     'weighting': {'name': 'advantage'},
     'evaluation': {'bootstrap': 0},
-  }
+  },
+  paper.PAPER,
 )
 FROZEN = {
   'pretrain.learning_rate': 0.0,
@@ -140,6 +141,6 @@ def test_the_command_takes_the_settings_of_its_start(places, tmp_path, capsys):
   assert cli.main([*start, *more]) == 0
   config = json.loads((tmp_path / 'run' / 'config.json').read_text())['config']
   assert config['pretrain']['max_epochs'] == 1
-  network = config_values.from_dict(config).network
+  network = config_values.from_dict(config, paper.PAPER).network
   assert network == CONFIG.network
   assert 'Started from' in capsys.readouterr().out

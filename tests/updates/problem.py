@@ -17,6 +17,7 @@ from rmtl_jax.data import batches
 from rmtl_jax.networks import from_settings, functional
 from rmtl_jax.updates import finetune, loop, state
 from rmtl_jax.weighting import chain
+from tests import paper
 
 SPEC = types.FeatureSpec(
   categorical=(7, 5),
@@ -25,7 +26,7 @@ SPEC = types.FeatureSpec(
   num_tasks=2,
   item=0,
 )
-NETWORK = config_lib.NetworkConfig(
+NETWORK = paper.network(
   embedding_dim=3,
   embedding_scale=0.5,
   bottom_units=(6, 5),
@@ -66,7 +67,7 @@ def columns(seed: int = 0) -> loop.Columns:
 
 def slots(lanes: int, lane_length: int = LANE_LENGTH) -> loop.Slots:
   """A plan over the rows, [S, L, T]."""
-  config = config_lib.BatchConfig(lanes=lanes, lane_length=lane_length)
+  config = paper.batch(lanes=lanes, lane_length=lane_length)
   starts = np.concatenate([[0], np.cumsum(LENGTHS)])
   return loop.Slots(*batches.Epoch(starts, (3,), 1, config).plan)
 
@@ -134,7 +135,7 @@ def critic(
     first_layer=first_layer,
     session_encoder=session_encoder,
   )
-  config = config_lib.CriticConfig(form=form, head=head)
+  config = paper.critic(form=form, head=head)
   return from_settings.make_critic(SPEC, network, config)
 
 
@@ -266,9 +267,7 @@ def two_steps(actor: Any, critic: Any, rows: loop.Columns) -> Any:
 
   Critics learn along; the optimizers' states are the gradients.
   """
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune='learning')
-  )
+  config = paper.config(critic=paper.critic(in_finetune='learning'))
   step, init = finetuning(actor, critic, config)
   run = jax.jit(step)
   full = init(actor_params(actor), critic_params(critic, 'shared'))

@@ -9,11 +9,12 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
+from tests import paper
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
 NOTHING = jnp.zeros((problem.ROWS, 2))
-CONFIG = config_lib.CriticConfig()
+CONFIG = paper.critic()
 KEY = jax.random.key(0)
 POLICY = np.random.default_rng(7).random((problem.ROWS, 2), np.float32)
 TARGET_POLICY = np.random.default_rng(8).random((problem.ROWS, 2), np.float32)
@@ -151,7 +152,7 @@ def test_lanes_and_padding_change_nothing():
 
 
 def test_soft_update_by_hand():
-  config = config_lib.CriticConfig(soft_update=0.25, update_period=3)
+  config = paper.critic(soft_update=0.25, update_period=3)
   online, target = {'w': jnp.array([4.0, 0.0])}, {'w': jnp.array([0.0, 8.0])}
   update = jax.jit(
     lambda step: critic_lib.soft_update(online, target, step, config)

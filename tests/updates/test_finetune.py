@@ -13,12 +13,12 @@ from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import weighting_registry
-from tests import tiers
+from tests import paper, tiers
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
 NOTHING = jnp.zeros((problem.ROWS, 2))
-LEARNING = config_lib.CriticConfig(in_finetune='learning')
+LEARNING = paper.critic(in_finetune='learning')
 KEY = jax.random.key(0)
 ADAM_STATE = optax.ScaleByAdamState
 
@@ -41,7 +41,7 @@ def test_learning_step_agrees_with_numpy(backbone):
   """
   actor = problem.actor(backbone, first_layer='distinct')
   critic = problem.critic('shared', first_layer='distinct')
-  config = config_lib.Config(backbone=backbone, critic=LEARNING)
+  config = paper.config(backbone=backbone, critic=LEARNING)
   step, init = problem.finetuning(actor, critic, config)
   online = problem.critic_params(critic, 'shared')
   target = problem.critic_params(critic, 'shared', 'target')
@@ -92,9 +92,9 @@ def test_learning_step_agrees_with_numpy(backbone):
 
 def frozen(name, **changes):
   """Settings of frozen critics in the authors' form."""
-  return config_lib.Config(
-    pretrain=config_lib.PretrainConfig(l2=0.0),
-    critic=config_lib.CriticConfig(form='separate'),
+  return paper.config(
+    pretrain=paper.pretrain(l2=0.0),
+    critic=paper.critic(form='separate'),
     weighting=config_lib.WeightingConfig(name=name, **changes),
   )
 
@@ -206,8 +206,8 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
   ),
 )
 def test_two_steps_with_learning_critics(name, period):
-  config = config_lib.Config(
-    pretrain=config_lib.PretrainConfig(l2=0.0),
+  config = paper.config(
+    pretrain=paper.pretrain(l2=0.0),
     critic=dataclasses.replace(LEARNING, update_period=period),
     weighting=config_lib.WeightingConfig(name=name),
   )
@@ -300,8 +300,8 @@ def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
   """d(-mean Q) / d logit = -(dQ / da) p (1 - p) / (rows * tasks)."""
   actor = problem.actor('ple', first_layer='distinct')
   critic = problem.critic(form)
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(form=form, in_finetune=in_finetune),
+  config = paper.config(
+    critic=paper.critic(form=form, in_finetune=in_finetune),
     weighting=config_lib.WeightingConfig(name='ddpg'),
   )
   step, init = problem.finetuning(actor, critic, config)

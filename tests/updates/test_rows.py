@@ -18,7 +18,7 @@ from rmtl_jax.training import models
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import embedding_rows, state
 from rmtl_jax.weighting import chain
-from tests import tiers
+from tests import paper, tiers
 from tests.networks import small
 from tests.updates import problem
 
@@ -86,13 +86,13 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
   columns, slots = problem.columns(), jax.device_put(problem.slots(14))
   new_states = []
   for adam in ('dense', 'rows'):
-    config = config_lib.Config(
+    config = paper.config(
       backbone=backbone,
       network=dataclasses.replace(
         problem.NETWORK, embedding_adam=adam, **changes
       ),
-      pretrain=config_lib.PretrainConfig(l2=0.0),
-      batch=config_lib.BatchConfig(lanes=14, lane_length=6),
+      pretrain=paper.pretrain(l2=0.0),
+      batch=paper.batch(lanes=14, lane_length=6),
     )
     made = models.Models(spec)
     params = made.init_actor(config, jax.random.key(1))

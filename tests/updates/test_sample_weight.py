@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.ops import rewards
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state, weighted_grad
+from tests import paper
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
@@ -81,7 +81,7 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none():
 def test_an_unobserved_label_pays_nothing_and_later_ones_count():
   found = rewards.observed(jnp.array([-1.0, -2.0]), jnp.array([0.0, 3.0]))
   assert found.tolist() == [0.0, -2.0]
-  config = config_lib.CriticConfig(discount=0.9, behaviour='uniform')
+  config = paper.critic(discount=0.9, behaviour='uniform')
   network = problem.critic('shared', config.head)
   params = problem.critic_params(network, 'shared')
   policy = np.random.default_rng(7).random((problem.ROWS, 2), np.float32)

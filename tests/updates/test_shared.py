@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.updates import shared
+from tests import paper
 
 SPEC = types.FeatureSpec(
   (50, 6),
@@ -15,8 +15,8 @@ SPEC = types.FeatureSpec(
   num_tasks=3,
   names=('user', 'item', 'tags'),
 )
-SIZES = config_lib.NetworkConfig(
-  4, bottom_units=(8, 6), tower_units=(4,), num_experts=4
+SIZES = paper.network(
+  embedding_dim=4, bottom_units=(8, 6), tower_units=(4,), num_experts=4
 )
 # Leaves that are not shared as a whole: how many numbers of them are, beside
 # the embeddings and all else, which are.

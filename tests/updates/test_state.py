@@ -7,6 +7,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.updates import finetune, state
 from rmtl_jax.weighting import chain
+from tests import paper
 from tests.updates import problem, reference
 
 PARAMS = {
@@ -81,9 +82,7 @@ def pointers(*trees):
 @pytest.mark.parametrize('in_finetune', ['learning', 'frozen'])
 def test_no_two_trees_share_a_buffer(in_finetune):
   """A step donates its state: a shared buffer would be deleted twice."""
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune=in_finetune)
-  )
+  config = paper.config(critic=paper.critic(in_finetune=in_finetune))
   actor = problem.actor_params(problem.actor())
   critic = problem.critic_params(problem.critic(), 'shared')
   optimizer = state.make_optimizer(1e-3, 1e-6)

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import backbone_registry, embeddings, from_settings
 from rmtl_jax.updates import vocabulary_moves
+from tests import paper
 from tests.networks import small
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def actor(spec, backbone, config):
 
 
 def critic(spec, _, config):
-  settings = config_lib.CriticConfig(form='separate')
+  settings = paper.critic(form='separate')
   return from_settings.make_critic(spec, config, settings)
 
 

@@ -16,7 +16,7 @@ from rmtl_jax.weighting import (
   scale_by_q,
   weighting_registry,
 )
-from tests import registries
+from tests import paper, registries
 from tests.weighting import example
 
 EVERY = pytest.mark.parametrize('name', list(weighting_registry.RECORDS))
@@ -172,7 +172,7 @@ def test_a_registered_weighting_is_one_like_others(settings, weights):
   config = config_lib.WeightingConfig(
     name='worst', **{'lambda_': example.LAMBDA, **settings}
   )
-  config_values.validate(config_lib.Config(weighting=config))
+  config_values.validate(paper.config(weighting=config))
   weighting = chain.make_weighting(config)
   state = weighting.init(jnp.zeros(()))
   weighted, _ = weighting.update(

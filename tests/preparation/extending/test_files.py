@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import contract, prepare_log
 from rmtl_jax.runtime import workdir
+from tests import paper
 from tests.preparation import raw_files
 
 HOUR = 3_600_000
@@ -87,7 +87,7 @@ def test_a_value_that_changed_is_found(data, name, column, row, value):
   if name.startswith('vocabulary'):  # which a run copies
     raw_files.fails(
       data,
-      lambda: workdir.create(data / 'run', config_lib.Config(), data / 'new'),
+      lambda: workdir.create(data / 'run', paper.config(), data / 'new'),
       fault,
     )
   # Data that were prepared before there were digests.
