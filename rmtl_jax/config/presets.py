@@ -50,6 +50,33 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def paper_model(
+  config: run_settings.Config, manifest: Any
+) -> run_settings.Config:
+  """Settings of the paper's model, which a first run is compared with.
+
+  The released code's backbone in the paper's sizes, without as-of features; a
+  shared bottom if a task counts on another's positives only, which ESMM can't
+  model.
+
+  Args:
+    config: of the run.
+    manifest: of its data.
+  """
+  chain = not any(task.only_after for task in manifest.tasks)
+  shared = {
+    name: value
+    for name, value in config_values.flatten(config).items()
+    if name in ('seed', 'network.table_multiple')
+    or name.startswith('evaluation.')
+  }
+  paper = {
+    'backbone': 'esmm' if chain else 'shared_bottom',
+    'network.ignore': 'asof',
+  }
+  return config_values.with_settings(preset('paper'), shared | paper)
+
+
 def preset(name: str) -> run_settings.Config:
   """The settings of a preset: `recommended`, `paper` or `official`.
 

@@ -44,6 +44,7 @@ _ABOUT_CALIBRATION = (
   ' take rows as independent, so they are narrow.'
 )
 _BASELINE, _ORACLE = 'user rate x item rate', 'oracle'
+_PAPER = "paper's model"
 
 
 class Model(NamedTuple):
@@ -69,13 +70,16 @@ class Model(NamedTuple):
 def models(record: Record) -> list[Model]:
   """The rows of a table, from the rates to the oracle.
 
-  Between them: what was kept after stage 1, of the control and of RMTL. Models
-  with the same figures are one: an arm that keeps
+  Between them: the paper's model, and what was kept after stage 1, of the
+  control and of RMTL. Models with the same figures are one: an arm that keeps
   epoch 0 is the pre-trained model.
   """
   found: list[Model] = []
   if 'baseline' in record:
     found.append(Model((_BASELINE,), '', record['baseline']))
+  if 'paper_model' in record:
+    of: Record = record['paper_model']
+    found.append(Model((f'{_PAPER}: {of["backbone"]}',), '', of['metrics']))
   trained: list[Model] = []
   names = verdict.stage_names(record)
   for stage, metrics in {
@@ -224,10 +228,12 @@ def sentences(record: Record) -> list[str]:
 
 def remarks(record: Record) -> list[str]:
   """Kept models, their differences, and limits of the numbers."""
-  started, refit = record.get('started_from'), record.get('refit_of')
+  started, paper = record.get('started_from'), record.get('paper_model')
+  refit = record.get('refit_of')
   return [
     *([verdict.started(started)] if started else []),
     *([verdict.refit(refit)] if refit else []),
+    *([verdict.paper_model(paper['backbone'])] if paper else []),
     *_kept(record),
   ]
 
@@ -493,6 +499,7 @@ def _key(record: Record) -> list[str]:
   names = verdict.stage_names(record)
   meanings = {
     'baseline': (_BASELINE, 'rates of the train rows, no network'),
+    'paper_model': (_PAPER, "stage 1 in the paper's sizes (RUN/paper)"),
     'pretrain': (names['pretrain'], 'after stage 1'),
     'constant': (names['constant'], 'stage 3 with constant weights'),
     'finetune': (names['finetune'], 'stage 3 with the weights'),

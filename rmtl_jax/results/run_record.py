@@ -108,6 +108,7 @@ def write(
     record['refit_of'] = {
       name: run.refit_of[name] for name in ('run', 'epochs')
     }
+  record |= _paper_model(run.path / workdir.PAPER / 'metrics.json')
   if collectives.is_first():
     with clock.part('reference'):
       reference.write(run)
@@ -405,3 +406,13 @@ def _critics(
     'curves': figures.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
   }
   return found, warnings
+
+
+def _paper_model(path: pathlib.Path) -> Record:
+  """{'paper_model': its backbone and test metrics} of a first run, or {}."""
+  if not path.exists():
+    return {}
+  found = json_files.read(path)
+  with json_files.parsing(str(path)):
+    metrics = found.get('calibrated', found['stages'])['pretrain']
+    return {'paper_model': {'backbone': found['backbone'], 'metrics': metrics}}

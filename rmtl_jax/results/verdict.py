@@ -176,6 +176,14 @@ def details(record: Record) -> list[str]:
   return lines
 
 
+def paper_model(backbone: str) -> str:
+  """Describes the paper's model that a first run is compared with."""
+  return (
+    f"The paper's model (paper/) is stage 1 of {backbone} in the paper's sizes,"
+    ' without as-of features.'
+  )
+
+
 def difference(task: str, values: Record) -> str:
   """A difference of AUC, or XAUC, with its interval, if it has one.
 

@@ -6,6 +6,7 @@ vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 finetune/ (finished ones)
 members/        of an ensemble, which has no checkpoints: a run per model
+paper/          a first run's: a run of the paper's model
 metrics.jsonl, metrics.json, importance.json, evaluation/,
 tensorboard/, tracking/, report/
 """
@@ -46,6 +47,8 @@ _OTHER_VERSION = (
   ' another directory'
 )
 # The file of a Ranker in its run.
+# The directory of the run of the paper's model.
+PAPER = 'paper'
 RANKER = 'ranker.json'
 _NONE: Mapping[str, str] = {}
 
