@@ -96,6 +96,19 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
   ]
 
 
+@pytest.mark.slow
+def test_the_papers_model_is_in_the_record(tmp_path, data_dir, paper_run):
+  """A run of stage 1 in RUN/paper, which is there before RUN."""
+  paper = config_values.with_settings(CONFIG, {'backbone': 'esmm'})
+  own = run.train(paper, tmp_path / 'paper', data_dir, ('pretrain',), QUIET)
+  record = run.train(CONFIG, tmp_path, data_dir, live=QUIET)
+  assert record.pop('paper_model') == {
+    'backbone': 'esmm',
+    'metrics': own['calibrated']['pretrain'],
+  }
+  assert signals.without_times(record) == signals.without_times(paper_run[1])
+
+
 def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
   for given in (('critic',), 'critic'):
     with pytest.raises(types.InputError, match='critic needs stage pretrain'):

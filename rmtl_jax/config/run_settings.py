@@ -404,7 +404,7 @@ def faults(config: Config) -> Iterator[str]:
   from rmtl_jax.networks import backbone_registry as backbones
   from rmtl_jax.weighting import weighting_registry as weightings
 
-  network, batch, weighting = config.network, config.batch, config.weighting
+  network, weighting = config.network, config.weighting
   backbone = backbones.BACKBONES.find(config.backbone)
   for name in ('bottom_units', 'tower_units'):
     units = getattr(network, name)

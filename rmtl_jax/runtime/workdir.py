@@ -47,9 +47,9 @@ _OTHER_VERSION = (
   ' another directory'
 )
 # The file of a Ranker in its run.
-# The directory of the run of the paper's model.
-PAPER = 'paper'
 RANKER = 'ranker.json'
+# The directory of a first run's paper model.
+PAPER = 'paper'
 _NONE: Mapping[str, str] = {}
 
 

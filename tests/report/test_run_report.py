@@ -57,8 +57,10 @@ def labels(record):
 
 
 def test_every_model_has_a_row_and_equal_ones_share_it():
-  assert labels(example((0.6, 0.6), (0, 0))) == [
+  paper = {'backbone': 'esmm', 'metrics': of(0.57)}
+  assert labels(example((0.6, 0.6), (0, 0), paper_model=paper)) == [
     'user rate x item rate',
+    "paper's model: esmm",
     'pre-trained = control = RMTL (kept: epoch 0)',
     'oracle',
   ]
