@@ -8,7 +8,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import limits, run_settings
 
@@ -37,8 +36,8 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
 
 
 def with_settings(
-  config: config_lib.Config, settings: Mapping[str, Any], path: str = 'config'
-) -> config_lib.Config:
+  config: run_settings.Config, settings: Mapping[str, Any], path: str = 'config'
+) -> run_settings.Config:
   """The config with some settings changed, validated.
 
   Args:
@@ -62,7 +61,7 @@ def with_settings(
 def kind(name: str) -> Any:
   """The type of the setting 'group.field', with its limits."""
   *groups, field = name.split('.')
-  group: Any = config_lib.Config
+  group: Any = run_settings.Config
   for part in groups:
     group = limits.fields(group)[part]
   return limits.fields(group)[field]
@@ -144,7 +143,7 @@ def setting_text(value: Any) -> str:
   return sign.join(map(str, value))
 
 
-def validate(config: config_lib.Config) -> config_lib.Config:
+def validate(config: run_settings.Config) -> run_settings.Config:
   """Returns the config if every setting is within its limits and the rules.
 
   Raises:
@@ -171,14 +170,14 @@ def _check_group(group: Any, path: str) -> None:
       )
 
 
-def to_dict(config: config_lib.Config) -> dict[str, Any]:
+def to_dict(config: run_settings.Config) -> dict[str, Any]:
   """The config as nested dicts for JSON."""
   return dataclasses.asdict(config)
 
 
 def from_dict(
-  record: Any, base: config_lib.Config | None = None, path: str = 'config'
-) -> config_lib.Config:
+  record: Any, base: run_settings.Config | None = None, path: str = 'config'
+) -> run_settings.Config:
   """Nested dicts (of config.json, of a config file) over `base`, validated.
 
   Args:
@@ -190,7 +189,7 @@ def from_dict(
     types.InputError: an unknown setting (near matches are listed), a value of
       another type, or a value out of range.
   """
-  merged = _merge(base or config_lib.Config(), record, path)
+  merged = _merge(base or run_settings.Config(), record, path)
   try:
     return validate(merged)
   except types.InputError as error:
