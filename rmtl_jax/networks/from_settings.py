@@ -58,10 +58,10 @@ def make_actor(
 
   Examples:
     >>> spec = types.FeatureSpec((50, 20), (), numeric=0, num_tasks=2)
-    >>> sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
+    >>> sizes = config_lib.preset('paper').network
     >>> network = make_actor(spec, 'shared_bottom', sizes)
     >>> jax.eval_shape(network.init, jax.random.key(0))['first']['table'].shape
-    (70, 4)
+    (70, 128)
 
   Args:
     spec: the data's fields and tasks.

@@ -13,7 +13,7 @@ import pytest
 from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import checkpoints, progress
-from tests import tiny
+from tests import paper, tiny
 from tests.faults import runs
 
 # One stage of which an epoch has hundreds of dispatches.
@@ -43,7 +43,8 @@ CONFIG = config_values.from_dict(
     'pretrain': {'max_epochs': 6, 'patience': 99},
     'checkpoint_minutes': 0.0,
     'evaluation': {'bootstrap': 10},
-  }
+  },
+  paper.PAPER,
 )
 QUIET = progress.Progress(quiet=True)
 

@@ -15,6 +15,7 @@ from rmtl_jax.config import prepare_settings
 from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import prepare_log
 from rmtl_jax.runtime import progress
+from tests import paper
 
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
@@ -31,7 +32,8 @@ CONFIG = config_values.from_dict(
     # No critics to train: what serves is an actor.
     'weighting': {'name': 'constant'},
     'evaluation': {'bootstrap': 0},
-  }
+  },
+  paper.PAPER,
 )
 SCHEMA = {
   'session': 'Visit',

@@ -13,6 +13,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies import backtesting
 from rmtl_jax.training import epoch_loop
+from tests import paper
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,8 @@ CONFIG = config_values.from_dict(
     'batch': {'lanes': 4, 'lane_length': 16},
     'pretrain': {'max_epochs': 1},
     'evaluation': {'bootstrap': 0},
-  }
+  },
+  paper.PAPER,
 )
 SOURCE = prepare_settings.PrepareConfig(
   source='simulated', simulated_rows=3000, as_of=('none',)

@@ -35,7 +35,8 @@ CONFIG = config_values.from_dict(
       'learning_rates': [1e-2, 1e-3],
       'tuning_seeds': 1,
     },
-  }
+  },
+  paper.PAPER,
 )
 QUIET = progress.Progress(quiet=True)
 

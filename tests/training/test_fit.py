@@ -12,6 +12,7 @@ from rmtl_jax.data import batches
 from rmtl_jax.runtime import checkpoints, progress
 from rmtl_jax.training import context, epoch_loop, models
 from rmtl_jax.updates import loop, state
+from tests import paper
 from tests.training import rows
 from tests.updates import problem
 
@@ -23,7 +24,8 @@ CONFIG = config_values.from_dict(
       'steps_per_dispatch': rows.BATCH.steps_per_dispatch,
     },
     'checkpoint_minutes': 0.0,
-  }
+  },
+  paper.PAPER,
 )
 
 

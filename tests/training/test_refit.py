@@ -12,7 +12,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import figures, run_record
 from rmtl_jax.runtime import progress, workdir, writers
-from tests import tiny
+from tests import paper, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,8 @@ CONFIG = config_values.from_dict(
     'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
     'pretrain': {'max_epochs': 4, 'learning_rate': 0.05, 'patience': 2},
     'evaluation': {'bootstrap': 0},
-  }
+  },
+  paper.PAPER,
 )
 # A member that keeps an epoch, and one that has none.
 SEVERAL = config_values.with_settings(

@@ -8,7 +8,7 @@ from rmtl_jax.evaluation import critic_statistics, validation_monitor
 from rmtl_jax.ops import rewards
 from rmtl_jax.runtime import progress
 from rmtl_jax.training import actors, context, critics, epoch_loop, validation
-from tests import tiny
+from tests import paper, tiny
 
 CONFIG = config_values.from_dict(
   {
@@ -23,7 +23,8 @@ CONFIG = config_values.from_dict(
       # Fast enough to overshoot, so that the last pass is not the best.
       'learning_rate': 0.3,
     },
-  }
+  },
+  paper.PAPER,
 )
 
 
