@@ -152,14 +152,23 @@ def _export(place: pathlib.Path) -> list[str]:
   ]
 
 
+_exports: list[dict[str, str]] = []  # digests, disturbed or not: all equal
+
+
 def _exported(place: pathlib.Path) -> bool:
   out = place / 'out'
   if not out.exists():
     return False
   record = json.loads((out / 'export.json').read_text())
+  found = {
+    str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in out.rglob('*')
+    if path.is_file()
+  }
   for name, said in record['files'].items():
-    content = (out / name).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == said['sha256'], name
+    assert found[name] == said['sha256'], name
+  _exports.append(found)
+  assert found == _exports[0]
   return True
 
 
@@ -277,8 +286,11 @@ def _inject(worker, place, name, sample, kinds) -> str:
 
 
 @pytest.mark.slow
-def test_some_calls_of_prepare(worker, tmp_path):
-  _inject(worker, tmp_path / 'place', 'prepare', 2, (FULL, KILLED))
+@pytest.mark.parametrize(
+  ('name', 'kinds'), [('prepare', (FULL, KILLED)), ('export', (KILLED,))]
+)
+def test_some_calls_of_prepare_and_export(worker, tmp_path, name, kinds):
+  _inject(worker, tmp_path / 'place', name, 2, kinds)
 
 
 @pytest.mark.long
