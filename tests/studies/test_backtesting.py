@@ -104,7 +104,7 @@ def test_another_backtest_in_the_same_place_is_refused(done):
 @pytest.mark.parametrize(
   ('continued', 'expected'),
   [
-    ({'pretrain.max_epochs': 0}, '--continued: .*max_epochs: 0 is not'),
+    ({'pretrain.max_epochs': -1}, '--continued: .*max_epochs: -1 is not'),
     (
       {'network.bottom_units': (8,)},
       '--continued: .*bottom_units: a run keeps',
