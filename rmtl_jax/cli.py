@@ -266,7 +266,7 @@ COMMANDS = {
     "restores a run's best checkpoints and computes all metrics", evaluate
   ),
   'report': Command(
-    'writes a page on a run or comparison, as Markdown and HTML', report
+    'writes a page on a run or comparison, one HTML file', report
   ),
   'importance': Command(
     'measures what permuting fields costs in AUC and logloss', importance

@@ -28,7 +28,7 @@ def define(flag: common.Definer) -> None:
   flag.string(
     'output',
     '',
-    'Where monitor.json and report.html go; WORKDIR/monitor if not given.',
+    'Where monitor.json goes; WORKDIR/monitor if not given.',
   )
   texts = config_flags.attribute_texts(thresholds.Thresholds)
   for name, default in _THRESHOLDS.items():
@@ -54,9 +54,7 @@ def execute(values: flags.FlagValues) -> int:
   place = common.path(values, 'output') or path / 'monitor'
   with durable.name_errors(place):
     place.mkdir(parents=True, exist_ok=True)
-  page = place / 'report.html'
-  durable.write_text(page, pages.html(monitor_report.page(record)))
   writers.write_json(place / 'monitor.json', record)
   print(monitor_report.text(record))
-  print(pages.text_of_paths(monitor=place / 'monitor.json', report=page))
+  print(pages.text_of_paths(monitor=place / 'monitor.json'))
   return 1 if record['alarms'] else 0

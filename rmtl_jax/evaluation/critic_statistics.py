@@ -63,52 +63,44 @@ def describe(
   rewards: np.ndarray,
   rows: labelled.Labelled,
   discount: float,
-  losses: np.ndarray | None = None,
+  losses: np.ndarray,
 ) -> dict[str, CriticStatistics]:
   """Compares Q(s_t, pi(s_t)) with the realised returns of whole sessions.
 
   Args:
     q_values: [R, K]; rows of one session are neighbours, in order.
     rewards: [R, K], <= 0, of the actions pi(s_t).
-    rows: labels 0 or 1; rows of weight 0 have no label and no loss.
+    rows: rows of weight 0 have no label and no loss.
     discount: gamma in [0, 1].
-    losses: [R, K], the row's own loss; None: minus the reward.
+    losses: [R, K], the row's own loss.
 
   Returns:
-    Per task: `mean_q`, `std_q`, `mean_q_positive` and `mean_q_negative` (over
-    rows with label 1 and 0), `mean_return`, `std_return`, `r2` (of Q as a
-    prediction of the return; 0 is as good as its mean, negative worse),
-    `loss_correlation` and `remaining_correlation` (Pearson's, of -Q with the
-    row's loss and with the number of rows that remain), `zero_share`,
-    `collapsed`, `diverged`; None where undefined.
+    Per task: `mean_q`, `std_q`, `mean_return`, `r2` (of Q as a prediction of
+    the return; 0 is as good as its mean, negative worse), `loss_correlation`
+    (Pearson's, of -Q with the row's loss), `zero_share`, `collapsed`,
+    `diverged`; None where undefined.
 
   Raises:
     ValueError: shapes that don't fit.
   """
-  losses = -rewards if losses is None else losses
   types.check_ranks((2, 2), q_values, rewards)
   types.check_same_shape(q_values, rewards, rows.labels, losses)
   returns = discounted_returns(rewards, rows.session, discount)
-  remaining = rows_remaining(rows.session).astype(np.float64)
   results = {}
   for k, task in enumerate(rows.tasks):
     q, g = q_values[:, k].astype(np.float64), returns[:, k]
-    is_positive, weight = rows.labels[:, k] > 0.5, rows.weight(k)
+    weight = rows.weight(k)
     seen = np.ones(len(q), bool) if weight is None else weight > 0.0
-    std_q, std_return = float(q.std()), float(g.std())
+    std_q = float(q.std())
     zero_share = float(np.mean(q == 0.0))
     results[task] = {
       'mean_q': float(q.mean()),
       'std_q': std_q,
-      'mean_q_positive': _mean(q[is_positive & seen]),
-      'mean_q_negative': _mean(q[~is_positive & seen]),
       'mean_return': float(g.mean()),
-      'std_return': std_return,
       'r2': _r2(g, q),
       'loss_correlation': _correlation(-q[seen], losses[seen, k]),
-      'remaining_correlation': _correlation(-q, remaining),
       'zero_share': zero_share,
-      'collapsed': std_q < COLLAPSED_DEVIATION * std_return
+      'collapsed': std_q < COLLAPSED_DEVIATION * float(g.std())
       or zero_share > COLLAPSED_ZEROS,
       'diverged': _root_mean_square(q - g)
       > DIVERGED_ERROR * _root_mean_square(g),
@@ -118,10 +110,6 @@ def describe(
 
 def _root_mean_square(values: np.ndarray) -> float:
   return float(np.sqrt(np.mean(np.square(values))))
-
-
-def _mean(values: np.ndarray) -> float | None:
-  return float(values.mean()) if len(values) else None
 
 
 def _r2(actual: np.ndarray, predicted: np.ndarray) -> float | None:

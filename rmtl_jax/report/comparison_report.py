@@ -12,13 +12,11 @@ from typing import Any
 
 import matplotlib.figure
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, terminal
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import comparison, metric_registry, validation_monitor
 from rmtl_jax.report import pages, run_report
-from rmtl_jax.weighting import weighting_registry
 
 Record = Mapping[str, Any]
 Results = Record
@@ -42,10 +40,7 @@ _ABOUT_LEARNING = (
 
 def text(results: Results) -> str:
   """The metrics, the gains and the verdicts, in 80 columns."""
-  parts = [
-    pages.text(_metrics(results, task, described=False))
-    for task in results['tasks']
-  ]
+  parts = [pages.text(_metrics(results, task)) for task in results['tasks']]
   gains = _gains(results)
   if gains.rows:
     parts.append(pages.text(gains))
@@ -111,10 +106,7 @@ def page(path: pathlib.Path) -> pages.Page:
           _setting(results),
           tables=[run_report.splits(manifest_file.read_copy(path))],
         ),
-        run_report.settings(
-          config_values.flatten(config),
-          config_values.flatten(config_lib.preset('paper')),
-        ),
+        run_report.settings(config),
         run_report.provenance(results),
       ],
     )  # fmt: skip
@@ -132,19 +124,8 @@ def _by_backbone(results: Results) -> list[Record]:
   return sorted(results['methods'], key=lambda m: order.index(m['backbone']))
 
 
-def _weights_name(method: Record) -> str:
-  if not method['weighting']:
-    return 'pre-trained only'
-  form = method.get('settings', {}).get('weighting.form', '')
-  return weighting_registry.label(method['weighting'], form)
-
-
-def _metrics(results: Results, task: str, described: bool = True) -> Table:
-  """Mean and standard error of every method on one task, by backbone.
-
-  Args:
-    described: whether there is a column with the weighting's label.
-  """
+def _metrics(results: Results, task: str) -> Table:
+  """Mean and standard error of every method on one task, by backbone."""
   found = {
     (s['method'], s['metric']): s
     for s in results['summary']
@@ -153,36 +134,34 @@ def _metrics(results: Results, task: str, described: bool = True) -> Table:
   shown = [
     one for one in _compared(results) if any(k[1] == one.name for k in found)
   ]
-
-  def row(name: str, weights: str, seeds: str, cells: Sequence[str]):
-    return (name, *([weights] if described else []), seeds, *cells)
-
-  def single(name: str, weights: str, values: Record):
-    cells = [
-      pages.number(values[one.name], one.form, 'undefined')
-      if one.name in values
-      else pages.NOTHING
-      for one in shown
-    ]
-    return row(name, weights, pages.NOTHING, cells)
-
+  # References are of no seed: one figure each.
+  single = {
+    name: (
+      name,
+      pages.NOTHING,
+      *(
+        pages.number(values[task][one.name], one.form, 'undefined')
+        if one.name in values[task]
+        else pages.NOTHING
+        for one in shown
+      ),
+    )
+    for name, values in (
+      ('user rate x item rate', results['baseline']),
+      ('oracle', results['oracle']),
+    )
+    if values
+  }
   rows = []
-  if results['baseline']:
-    rates = results['baseline'][task]
-    rows.append(single('user rate x item rate', 'no network', rates))
   for method in _by_backbone(results):
     records = [found[method['name'], one.name] for one in shown]
-    cells = [
-      _mean_error(record, one.form)
-      for one, record in zip(shown, records, strict=True)
-    ]
     seeds = str(max(record['n'] for record in records))
-    rows.append(row(method['name'], _weights_name(method), seeds, cells))
-  if results['oracle']:
-    rows.append(single('oracle', 'true probabilities', results['oracle'][task]))
-  header = row('method', 'weights', 'seeds', [one.label for one in shown])
-  names = 2 if described else 1
-  return Table(header, rows, names, f'{task}, {results["split"]} split')
+    cells = map(_mean_error, records, (one.form for one in shown))
+    rows.append((method['name'], seeds, *cells))
+  oracle = single.pop('oracle', None)
+  rows = [*single.values(), *rows, *([oracle] if oracle else [])]
+  header = ('method', 'seeds', *(one.label for one in shown))
+  return Table(header, rows, title=f'{task}, {results["split"]} split')
 
 
 def _differences(
@@ -224,17 +203,14 @@ def _differences(
 
 def _gains(results: Results) -> Table:
   """AUC, or XAUC, minus each control on every task, in 1e-4."""
-  roles = _control_roles(results)
   cells: dict[tuple[str, str], dict[str, str]] = {}
   labels = {}
-  for d in results['differences']:
-    if d['metric'] in metric_registry.RANKING:
-      labels[metric_registry.describe(d['metric']).label] = True
-      cell = _mean_error(d, '+.1f', UNIT)
-      if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
-        cell += ' (0)'
-      role = roles[d['method'], d['control']]
-      cells.setdefault((d['method'], role), {})[d['task']] = cell
+  for d in _ranking(results):
+    labels[metric_registry.describe(d['metric']).label] = True
+    cell = _mean_error(d, '+.1f', UNIT)
+    if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
+      cell += ' (0)'
+    cells.setdefault((d['method'], d['control']), {})[d['task']] = cell
   tasks = results['tasks']
   rows = [
     (*names, *(row.get(task, pages.NOTHING) for task in tasks))
@@ -247,22 +223,10 @@ def _gains(results: Results) -> Table:
   return Table(('method', 'minus', *tasks), rows, 2, title)
 
 
-def _control_roles(results: Results) -> dict[tuple[str, str], str]:
-  """Labels of controls, by method and control.
-
-  Its weighting, 'pre-trained', or of another backbone its name.
-  """
-  methods = {m['name']: m for m in results['methods']}
-  roles = {}
-  for name, method in methods.items():
-    for control in method['controls']:
-      named = control.partition('+')[2].partition(':')[0]
-      found = methods.get(control, {'weighting': named})
-      role = found['weighting'] or 'pre-trained'
-      if found.get('backbone', method['backbone']) != method['backbone']:
-        role = control
-      roles[name, control] = role
-  return roles
+def _ranking(results: Results) -> list[Record]:
+  """The differences that verdicts are about."""
+  ranking = metric_registry.RANKING
+  return [d for d in results['differences'] if d['metric'] in ranking]
 
 
 def _learning_rates(results: Results) -> Table:
@@ -473,54 +437,32 @@ def _about_tests(results: Results) -> list[str]:
 
 
 def _draw_differences(results: Results) -> list[pages.Picture]:
-  """AUC minus each control: a column per control, a row per task.
-
-  Every control has its own scale, because a method is often farther from the
-  pre-trained model than from the other controls.
-  """
-  records = [
-    d
-    for d in results['differences']
-    if d['metric'] in metric_registry.RANKING and d['mean'] is not None
-  ]
-  if not records:
-    return []
-  roles = _control_roles(results)
-  columns = list(
-    dict.fromkeys(roles[d['method'], d['control']] for d in records)
-  )
-  methods = list(dict.fromkeys(d['method'] for d in records))
-  tasks, longest = results['tasks'], max(map(len, methods))
-  figure = matplotlib.figure.Figure(
-    figsize=(
-      1.0 + 0.085 * longest + 2.7 * len(columns),
-      0.6 + len(tasks) * (1.1 + 0.34 * len(methods)),
-    ),
-    layout='constrained',
-  )
-  grid = figure.subplots(
-    len(tasks), len(columns), squeeze=False, sharey=True, sharex='col'
-  )
-  for axes_row, task in zip(grid, tasks, strict=True):
-    for axes, column in zip(axes_row, columns, strict=True):
-      for d in records:
-        role = roles[d['method'], d['control']]
-        if d['task'] == task and role == column:
-          _draw_difference(axes, -methods.index(d['method']), d)
-      axes.axvline(0.0, color='black', linewidth=1.0, zorder=0)
-      axes.axvline(
-        comparison.MIN_EFFECT / UNIT, color='black', linestyle='--', zorder=0
+  """AUC of every method minus each of its controls, a picture per task."""
+  defined = [d for d in _ranking(results) if d['mean'] is not None]
+  found = []
+  for task in results['tasks']:
+    records = [d for d in defined if d['task'] == task]
+    if records:
+      figure = matplotlib.figure.Figure(
+        figsize=(7.0, 1.0 + 0.34 * len(records)), layout='constrained'
       )
-      axes.set_yticks([-i for i in range(len(methods))], methods)
-      axes.set_ylim(-len(methods) + 0.4, 0.6)
+      axes: Any = figure.subplots()
+      for i, record in enumerate(records):
+        _draw_difference(axes, -i, record)
+      axes.axvline(0.0, color='black', linewidth=1.0, zorder=0)
+      least = comparison.MIN_EFFECT / UNIT
+      axes.axvline(least, color='black', linestyle='--', zorder=0)
+      names = [f'{d["method"]} - {d["control"]}' for d in records]
+      axes.set_yticks([-i for i in range(len(records))], names)
       axes.grid(axis='x', alpha=0.3)
-      axes.set_title(f'{task}: minus {column}', fontsize=11)
-  title = (
-    'AUC difference, 1e-4. Thick: t interval over seeds; thin: bootstrap over'
-    ' sessions. Hollow grey: the t interval includes 0 (or one seed). Dashed:'
-    f' the {comparison.MIN_EFFECT / UNIT:g} that a claim needs'
-  )
-  return [pages.picture(figure, title, 'The tables have the figures.')]
+      title = (
+        f'{task}: AUC difference, 1e-4. Thick: t interval over seeds; thin:'
+        ' bootstrap over sessions. Hollow grey: the t interval includes 0 (or'
+        f' one seed). Dashed: the {least:g} that a claim needs'
+      )
+      alt = 'The tables have the figures.'
+      found.append(pages.picture(figure, title, alt))
+  return found
 
 
 def _draw_difference(axes: Any, y: int, record: Record) -> None:

@@ -1,4 +1,4 @@
-"""The result of `rmtl monitor` as text and as a page.
+"""The result of `rmtl monitor` as text.
 
 `record` is the result of serving/monitoring/judge.monitor.
 """
@@ -8,20 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.figure
-import numpy as np
-
-from rmtl_jax import types
 from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.report import pages
 
 Record = Mapping[str, Any]
 Table = pages.Table
 
-# Fields that a terminal and a picture show.
+# Fields that a terminal shows; monitor.json has all.
 _MOST_SHOWN = 20
-# The least drift that is drawn, on a logarithmic axis.
-_LEAST_DRIFT = 1e-3
 _ALARM = 'ALARM'
 _MOST_NAMES = 3
 _KEY = (
@@ -160,75 +154,3 @@ def text(record: Record) -> str:
   ]
   parts = [pages.text(table) for table in tables if table.rows]
   return '\n'.join([*parts, *map(pages.wrapped, sentences)])
-
-
-@pages.style()
-def page(record: Record) -> pages.Page:
-  """Builds the page."""
-  return pages.Page(
-    f'Live rows of {record["name"]}',
-    [headline(record)],
-    record['alarms'],
-    [
-      pages.Section('', _remarks(record)),
-      pages.Section('Fields', [_KEY], [_drifts(record)], [_fields(record)]),
-      pages.Section(
-        'Predictions',
-        pictures=[_distribution(of) for of in record['predictions']],
-        tables=[_predictions(record)],
-      ),
-      *(
-        [pages.Section('Metrics', tables=[_labels(record)])]
-        if record['labels']
-        else []
-      ),
-    ],
-  )
-
-
-def _drifts(record: Record) -> pages.Picture:
-  """Draws the fields that drift most, live and on the test rows."""
-  shown = _worst_first(record)[:_MOST_SHOWN]
-  figure = matplotlib.figure.Figure(
-    figsize=(6.4, 1.3 + 0.26 * max(len(shown), 1)), layout='constrained'
-  )
-  axes = figure.subplots()
-  places = [-i for i in range(len(shown))]
-  for i, (key, name, marker) in enumerate(
-    (('psi', 'log', 'o'), ('chance', 'chance', '|'), ('test', 'test', 's'))
-  ):
-    values = [
-      np.nan if of[key] is None else max(of[key], _LEAST_DRIFT) for of in shown
-    ]
-    axes.plot(values, places, marker, color=pages.COLOURS[i], label=name)
-  axes.axvline(record['thresholds']['psi'], color=pages.GREY, linestyle=':')
-  axes.set_xscale('log')
-  axes.set_xlim(left=0.8 * _LEAST_DRIFT)
-  axes.set_yticks(places, [types.one_line(of['name']) for of in shown])
-  axes.set_xlabel('population stability index against train')
-  axes.grid(alpha=0.3)
-  axes.legend(fontsize=9)
-  title = 'Drift of fields; dotted at the threshold'
-  return pages.picture(figure, title, 'The table has the figures.')
-
-
-def _distribution(of: Record) -> pages.Picture:
-  """Draws the share of predictions between the deciles of the test rows."""
-  figure = matplotlib.figure.Figure(figsize=(5.6, 3.9), layout='constrained')
-  axes = figure.subplots()
-  places = np.arange(len(of['shares']))
-  for i, (key, name) in enumerate((('live', 'log'), ('shares', 'test rows'))):
-    heights = [100 * share for share in of[key]]
-    left, colour = places + 0.4 * i, pages.COLOURS[i]
-    axes.bar(left, heights, 0.4, align='edge', color=colour, label=name)
-  axes.set_xticks(
-    places[1:], [f'{edge:.3g}' for edge in of['edges']], rotation=45
-  )
-  axes.set_xlabel('prediction')
-  axes.set_ylabel('share of rows, %')
-  axes.legend(fontsize=9)
-  return pages.picture(
-    figure,
-    f'Predictions of {of["task"]}',
-    f'Bars between the deciles of the test rows; mean {of["mean"]:.4f}.',
-  )

@@ -20,7 +20,6 @@ import rich.box
 import rich.console
 import rich.measure
 import rich.table
-from matplotlib import font_manager
 
 from rmtl_jax import terminal, types
 
@@ -30,12 +29,6 @@ _LONGEST = 24
 # Okabe and Ito's palette: told apart by most colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 GREY = '#767676'
-# Fonts with Chinese, Japanese and Korean letters, which Matplotlib's own lacks.
-_WIDE_FONTS = (
-  *('Noto Sans CJK SC', 'Noto Sans CJK JP', 'Noto Sans SC', 'Noto Sans JP'),
-  *('WenQuanYi Micro Hei', 'WenQuanYi Zen Hei', 'Droid Sans Fallback'),
-  *('PingFang SC', 'Hiragino Sans', 'Arial Unicode MS', 'Microsoft YaHei'),
-)
 
 
 class Table(NamedTuple):
@@ -46,14 +39,12 @@ class Table(NamedTuple):
     rows: as many cells as columns each.
     names: number of columns on the left that contain names, not numbers.
     title: above the table.
-    folded: whether a page shows it only on request.
   """
 
   header: tuple[str, ...]
   rows: list[tuple[str, ...]]
   names: int = 1
   title: str = ''
-  folded: bool = False
 
 
 class Picture(NamedTuple):
@@ -228,17 +219,11 @@ def _one_line(value: object) -> str:
 
 
 def style():
-  """Style of figures with names from data; a context manager and decorator.
-
-  Matplotlib's math mode is off, and fonts of other scripts that it finds stand
-  in where its own has no letter.
-  """
-  known = set(font_manager.get_font_names())
-  wide = [font for font in _WIDE_FONTS if font in known]
+  """Style of figures with names from data; a context manager and decorator."""
   return matplotlib.rc_context(
     {
       'text.parse_math': False,
-      'font.family': [*matplotlib.rcParams['font.family'], *wide],
+      # Text stays text: a browser has letters that Matplotlib's font lacks.
       'svg.fonttype': 'none',
       # Otherwise identifiers are random and no two files are alike.
       'svg.hashsalt': 'rmtl',

@@ -31,24 +31,16 @@ def _panel(
   return pages.picture(figure, title, alt)
 
 
-def auc(record: Record, rows: Sequence[Any]) -> pages.Picture:
-  """The AUC of every model with its interval."""
-  alt = 'Points with intervals; the tables below have the figures.'
-  return _panel(_aucs, 'AUC of the models', alt, record, rows)
-
-
 def learning(record: Record, history: Sequence[Record]) -> pages.Picture:
   """The monitored validation figure by epoch."""
-  alt = 'A line per stage and member; the table below has the figures.'
+  alt = 'A line per stage and member.'
   return _panel(_curves, 'Learning curves', alt, record, history)
 
 
-def critics(record: Record) -> list[pages.Picture]:
-  """Weights over the session, and the distribution of Q."""
-  return [
-    _panel(_weights, 'Weights', 'The mean weight by row of a session.', record),
-    _panel(_q_values, 'Q(s, pi(s))', 'A histogram per task.', record),
-  ]
+def weights(record: Record) -> pages.Picture:
+  """The mean weight by row of a session."""
+  alt = 'The mean weight by row of a session.'
+  return _panel(_weights, 'Weights', alt, record)
 
 
 def calibration(record: Record) -> list[pages.Picture]:
@@ -64,44 +56,6 @@ def calibration(record: Record) -> list[pages.Picture]:
     for task, points in record.get('reliability', {}).items()
     if points
   ]
-
-
-def _aucs(axes: Any, record: Record, rows: Sequence[Any]) -> None:
-  """Draws the AUC of every model with its interval, a colour per task."""
-  tasks, labels = record['tasks'], {}
-  for k, task in enumerate(tasks):
-    for i, row in enumerate(rows):
-      values = row.metrics[task]
-      name = metric_registry.ranking_of(values)
-      if values[name] is None:
-        continue
-      labels[metric_registry.describe(name).label] = True
-      low, high = values.get(f'{name}_interval') or (values[name],) * 2
-      spread = [
-        [max(values[name] - low, 0.0)],
-        [max(high - values[name], 0.0)],
-      ]
-      axes.errorbar(
-        values[name],
-        -(i + 0.15 * k),
-        xerr=spread,
-        fmt='o',
-        color=pages.COLOURS[k % len(pages.COLOURS)],
-        label=pages.legend(task) if i == 0 else None,
-        capsize=3,
-      )
-  names = [
-    ' =\n'.join(row.names) + (f'\n({row.note})' if row.note else '')
-    for row in rows
-  ]
-  axes.set_yticks([-i for i in range(len(rows))], names)
-  axes.set_xlabel(f'{" or ".join(labels) or "AUC"}, session-bootstrap interval')
-  axes.set_title('How well each model ranks')
-  # The legend has a row below the models.
-  axes.set_ylim(-len(rows) - 0.5, 0.5)
-  axes.grid(axis='x', alpha=0.3)
-  if axes.has_data():
-    axes.legend(loc='lower left', ncols=min(len(tasks), 2), fontsize=9)
 
 
 def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
@@ -196,24 +150,6 @@ def _weights(axes: Any, record: Record) -> None:
     )
   axes.xaxis.get_major_locator().set_params(integer=True)
   axes.grid(alpha=0.3)
-  axes.legend()
-
-
-def _q_values(axes: Any, record: Record) -> None:
-  """Draws the distribution of Q(s, pi(s)) per task."""
-  axes.set_title('Values of the critics: Q(s, pi(s))')
-  axes.set_xlabel('Q, nats')
-  axes.set_ylabel('share of validation rows')
-  for k, (task, of) in enumerate(record['curves']['q_histogram'].items()):
-    counts = np.asarray(of['counts'], float)
-    axes.stairs(
-      counts / max(counts.sum(), 1.0),
-      of['edges'],
-      label=pages.legend(task),
-      color=pages.COLOURS[k % len(pages.COLOURS)],
-      fill=True,
-      alpha=0.5,
-    )
   axes.legend()
 
 

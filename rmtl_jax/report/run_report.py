@@ -16,10 +16,10 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, terminal, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import metric_registry, validation_monitor
+from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.report import pages, run_pictures
-from rmtl_jax.results import figures, run_record, verdict
-from rmtl_jax.runtime import stages, workdir, writers
+from rmtl_jax.results import verdict
+from rmtl_jax.runtime import workdir, writers
 from rmtl_jax.weighting import weighting_registry
 
 Record = Mapping[str, Any]
@@ -275,20 +275,17 @@ def provenance(record: Record) -> pages.Section:
   return pages.Section('How this was made', lines)
 
 
-def settings(values: Record, defaults: Record) -> pages.Section:
-  """The settings that differ from the paper's, then all, folded."""
+def settings(config: config_lib.Config) -> pages.Section:
+  """The settings that differ from the paper's."""
+  paper = config_values.flatten(config_lib.preset('paper'))
   rows = [
-    (name, _setting(value), _setting(defaults[name]))
-    for name, value in values.items()
+    (name, _setting(value), _setting(paper[name]))
+    for name, value in config_values.flatten(config).items()
+    if value != paper[name]
   ]
-  changed = [row for row in rows if row[1] != row[2]]
-  header = ('setting', 'value', 'paper')
+  title = "Settings that differ from the paper's"
   return pages.Section(
-    'Settings',
-    tables=[
-      Table(header, changed, 3, "Settings that differ from the paper's"),
-      Table(header, rows, 3, f'All {len(rows)} settings', folded=True),
-    ],
+    'Settings', tables=[Table(('setting', 'value', 'paper'), rows, 3, title)]
   )
 
 
@@ -320,16 +317,13 @@ def splits(manifest: manifest_lib.Manifest) -> Table:
 
 
 def page(path: pathlib.Path) -> pages.Page:
-  """Builds the page of a run.
-
-  The figures come from metrics.json. If that is missing or lacks finished
-  stages, the run is evaluated as by `rmtl evaluate`.
+  """Builds the page of a run from its metrics.json.
 
   Args:
     path: RUN.
 
   Raises:
-    types.InputError: not a run, no finished stage, or a damaged file.
+    types.InputError: not a run, not evaluated yet, or a damaged file.
   """
   run = workdir.read(path)
   if run.kind == workdir.SEARCH:
@@ -338,67 +332,23 @@ def page(path: pathlib.Path) -> pages.Page:
     raise types.InputError(
       f'{path}: no finished comparison to report on (rmtl compare resumes it)'
     )
-  finished = [name for name in stages.LEAVES if run.has(name)]
-  if not set(finished) & set(stages.ACTORS):
-    raise types.InputError(
-      f'{path}: no finished stage to report on (rmtl train resumes it)'
-    )
+  record = json_files.read(path / 'metrics.json', 'rmtl train writes it')
   with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
-    history = _history(path)
-    record, ended = _metrics(run, finished, history)
-    return _page(run, record, history, finished if ended else None)
-
-
-def _metrics(
-  run: workdir.Run, finished: Sequence[str], history: Sequence[Record]
-) -> tuple[Record, bool]:
-  """Reads metrics.json; evaluates the run if it is missing or outdated.
-
-  Returns:
-    The record, and whether it was there: training has ended with these stages.
-  """
-  file = run.path / 'metrics.json'
-  record = json_files.read(file) if file.exists() else {}
-  if (
-    isinstance(record, dict)
-    and isinstance(record.get('stages'), dict)
-    and set(record['stages']) == {*finished} & {*stages.ACTORS}
-    and ('critic' in record) == ('critic' in finished)
-  ):
-    return record, True
-  record = run_record.evaluate(run.path)
-  record['warnings'] += figures.history_warnings(
-    history, run.config.weighting.name
-  )
-  return record, False
-
-
-def _history(path: pathlib.Path) -> Sequence[Record]:
-  file = path / 'metrics.jsonl'
-  if not file.exists():
-    return []
-  try:
-    return writers.read_history(path)
-  # Truncated or edited JSON, or not UTF-8.
-  except (ValueError, RecursionError) as error:
-    raise types.InputError(f'{file}: not JSON lines: {error}') from None
+    has_history = (path / 'metrics.jsonl').exists()
+    return _page(run, record, writers.read_history(path) if has_history else [])
 
 
 @pages.style()
 def _page(
-  run: workdir.Run,
-  record: Record,
-  history: Sequence[Record],
-  ended: Sequence[str] | None,
+  run: workdir.Run, record: Record, history: Sequence[Record]
 ) -> pages.Page:
-  """The page of a record; `ended` are the stages of a finished run."""
   headline = verdict.headline(record)
   weighting = weighting_registry.label(
     record['weighting'], record.get('form', '')
   )
   how = f'stage 3 by {weighting}'
-  if ended and 'finetune' not in ended:
-    how = f'stages: {", ".join(ended)}'
+  if 'finetune' not in record['stages']:
+    how = f'stages: {", ".join(record["stages"])}'
   members = members_table(record)
   sections = [
     pages.Section(
@@ -416,22 +366,18 @@ def _page(
     pages.Section(
       'Metrics',
       [*remarks(record), *_key(record)],
-      [run_pictures.auc(record, models(record))],
-      [*(_task_table(record, task) for task in record['tasks'])],
+      tables=[
+        *(_task_table(record, task) for task in record['tasks']),
+        _differences(record),
+      ],
     ),
   ]
-  differences = _differences(record)
-  if differences.rows:
-    sections[-1] = sections[-1]._replace(
-      tables=[*sections[-1].tables, differences]
-    )
   if history:
     sections.append(
       pages.Section(
         'Learning',
         ['Epoch 0 is the model before the stage.'],
         [run_pictures.learning(record, history)],
-        [_epochs(record, history)],
       )
     )
   sections.append(
@@ -445,53 +391,27 @@ def _page(
     sections.append(
       pages.Section(
         'Critics and weights',
-        [_ABOUT_CRITICS, _about_weights(run.config)],
-        run_pictures.critics(record),
-        [_critics(record), _applied_weights(record, history)],
+        [
+          _ABOUT_CRITICS,
+          'The weights shown are 1 - lambda Q, with lambda ='
+          f' {run.config.weighting.lambda_:.4g}, by the critics after stage 2,'
+          ' of the pre-trained model without dropout.',
+        ],
+        [run_pictures.weights(record)],
+        [_critics(record)],
       )
     )
-  fields = [
-    (f.name, f.kind, f'{f.size:,}' if f.size else pages.NOTHING)
-    for f in run.manifest.fields
-  ]
-  header = ('field', 'kind', 'vocabulary rows')
-  title = f'All {len(fields)} fields'
   sections += [
-    pages.Section(
-      'Data',
-      tables=[
-        splits(run.manifest),
-        Table(header, fields, 2, title, folded=True),
-      ],
-    ),
-    settings(
-      config_values.flatten(run.config),
-      config_values.flatten(config_lib.preset('paper')),
-    ),
+    pages.Section('Data', tables=[splits(run.manifest)]),
+    settings(run.config),
     provenance(record),
   ]
   return pages.Page(
     f'Run {run.path.resolve().name}',
     [headline] if headline else [],
-    [*record.get('warnings', []), *_lacking(run, record, ended)],
+    record.get('warnings', []),
     sections,
   )
-
-
-def _lacking(
-  run: workdir.Run, record: Record, ended: Sequence[str] | None
-) -> list[str]:
-  """Warns of the stages that an unfinished run has not trained."""
-  if ended is not None:
-    return []
-  there = {*record['stages'], *(['critic'] if 'critic' in record else [])}
-  asks_critics = weighting_registry.needs_critics(run.config.weighting.name)
-  lacking = [
-    stage
-    for stage in stages.ORDER
-    if stage not in there and (asks_critics or stage != 'critic')
-  ]
-  return [f'not finished: {", ".join(lacking)}'] if lacking else []
 
 
 def _key(record: Record) -> list[str]:
@@ -557,58 +477,6 @@ def _differences(record: Record) -> Table:
   return Table(header, rows, 2, 'Differences on the same rows')
 
 
-def _epochs(record: Record, history: Sequence[Record]) -> Table:
-  """Losses, validation figures, TD error and time of every epoch and pass."""
-  monitor = validation_monitor.of_history(history)
-  columns = {
-    'loss': ('loss', '.4f'),
-    **{
-      f'validation_auc_{t}': (f'validation AUC {t}', '.4f')
-      for t in record['tasks']
-    },
-    monitor.figure: (f'validation {monitor.word}', '.4f'),
-    'td_error': ('TD error', '.4g'),
-    'validation_return_error': ('validation error of Q', '.4g'),
-    'seconds': ('seconds', '.1f'),
-  }
-  if monitor is validation_monitor.AUC:
-    del columns[monitor.figure]
-  rows = [
-    (
-      entry['stage'],
-      str(entry.get('member', 0) + 1),
-      str(entry['epoch']),
-      *(
-        pages.number(entry.get(key), spec) for key, (_, spec) in columns.items()
-      ),
-    )
-    for entry in history
-  ]
-  header = (
-    'stage',
-    'member',
-    'epoch',
-    *(label for label, _ in columns.values()),
-  )
-  return Table(header, rows, 1, f'All {len(rows)} epochs and passes', True)
-
-
-def _applied_weights(record: Record, history: Sequence[Record]) -> Table:
-  """Mean and deviation of the weights in each epoch of stage 3."""
-  tasks, rows = record['tasks'], []
-  for entry in history:
-    if entry['stage'] != 'finetune' or f'weight_mean_{tasks[0]}' not in entry:
-      continue
-    of = f', member {entry["member"] + 1}' if 'member' in entry else ''
-    cells = [
-      f'{entry[f"weight_mean_{t}"]:.3f} ± {entry[f"weight_deviation_{t}"]:.3f}'
-      for t in tasks
-    ]
-    rows.append((f'{entry["epoch"]}{of}', *cells))
-  title = 'Weights that stage 3 applied: mean ± deviation over the rows'
-  return Table(('epoch', *tasks), rows, title=title)
-
-
 def _critics(record: Record) -> Table:
   """Statistics of each task's critic on the validation rows."""
   statistics, rows = record['critic'], []
@@ -625,12 +493,3 @@ def _critics(record: Record) -> Table:
     rows.append((task, ' and '.join(state) or 'sound', *cells))
   header = ('critic of', 'state', *(label for _, label, _ in _CRITIC))
   return Table(header, rows, 2, 'Critics on the validation rows')
-
-
-def _about_weights(config: config_lib.Config) -> str:
-  """Describes the weights that are shown, and their rows."""
-  return (
-    'The weights shown are 1 - lambda Q, with lambda ='
-    f' {config.weighting.lambda_:.4g}, by the critics after stage 2, of the'
-    ' pre-trained model without dropout.'
-  )

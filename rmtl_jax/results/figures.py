@@ -184,39 +184,31 @@ def mean_of_critics(records: Sequence[Record]) -> Record:
 
 
 def curves(
-  q_values: np.ndarray,
   split: columns_lib.Rows,
   tasks: tuple[str, ...],
   weights: np.ndarray,
   steps: int = 20,
-  bins: int = 40,
 ) -> dict[str, Any]:
-  """Computes the curves of the critics' pictures.
+  """Computes the curve of the critics' picture.
 
   Args:
-    q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
     weights: of the rows, f32[R, K].
     steps: number of positions in the session.
-    bins: of the histograms.
 
   Returns:
     `weight_by_step` {task: mean weight at row 1, 2, ... of the session, of rows
-    where its label is observed, up to the first without such},
-    `q_histogram` {task: {'edges', 'counts'}}.
+    where its label is observed, up to the first without such}.
   """
   lengths = np.diff(split.starts)
   step = np.arange(split.rows) - np.repeat(split.starts[:-1], lengths)
-  by_step, histograms = {}, {}
+  by_step = {}
   for k, task in enumerate(tasks):
-    q = q_values[:, k].astype(np.float64)
     seen = columns_lib.observed(split.sample_weight, k)
     count = np.bincount(step[seen], minlength=1)[:steps]
     sums = np.bincount(step[seen], weights[seen, k], minlength=1)[:steps]
     shown = int(np.append(count, 0).argmin())
     by_step[task] = (sums[:shown] / count[:shown]).tolist()
-    counts, edges = np.histogram(q, bins)
-    histograms[task] = {'edges': edges.tolist(), 'counts': counts.tolist()}
-  return {'weight_by_step': by_step, 'q_histogram': histograms}
+  return {'weight_by_step': by_step}
 
 
 def differences(

@@ -383,8 +383,7 @@ def _critics(
 
   Each member's critics evaluate its own policy. The statistics of an ensemble
   are means over members, but `collapsed` is true if any member's is; warnings
-  name the member, and the curves are of the mean Q and of the mean of RMTL's
-  weights.
+  name the member, and the curves are of the mean of RMTL's weights.
   """
   count, host = len(critic_values), validation.host
   tasks = run.manifest.task_names
@@ -400,10 +399,9 @@ def _critics(
     np.asarray(scale_by_q.critic_weights(one.q_values, lambda_))
     for one in critic_values
   ]
-  mean_q = np.mean([one.q_values for one in critic_values], axis=0)
   found = {
     'critic': figures.mean_of_critics(records),
-    'curves': figures.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
+    'curves': figures.curves(host, tasks, np.mean(weights, axis=0)),
   }
   return found, warnings
 

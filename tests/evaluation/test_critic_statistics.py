@@ -10,7 +10,7 @@ from rmtl_jax.evaluation import critic_statistics, labelled
 TASKS = ('click',)
 
 
-def _describe(q, rewards, session, discount=0.5, labels=None, losses=None):
+def _describe(q, rewards, session, discount=0.5):
   def column(values):
     return np.asarray(values, np.float64)[:, None]
 
@@ -19,12 +19,12 @@ def _describe(q, rewards, session, discount=0.5, labels=None, losses=None):
     column(q),
     column(rewards),
     labelled.Labelled(
-      column(np.arange(rows) % 2 if labels is None else labels),
+      column(np.arange(rows) % 2),
       np.asarray(session),
       TASKS,
     ),
     discount,
-    None if losses is None else column(losses),
+    column(-np.asarray(rewards)),
   )['click']
 
 
@@ -59,20 +59,15 @@ def test_statistics_by_hand():
     q=[-2.0, -3.0, -4.0],
     rewards=[-1.0, -2.0, -4.0],
     session=[0, 0, 1],
-    labels=[1, 0, 0],
   )
   assert found['mean_q'] == -3.0
   assert found['std_q'] == pytest.approx(np.sqrt(2 / 3))
-  assert found['mean_q_positive'] == -2.0
-  assert found['mean_q_negative'] == -3.5
   assert found['mean_return'] == pytest.approx(-8 / 3)
-  assert found['std_return'] == pytest.approx(np.sqrt(8 / 9))
   assert found['r2'] == pytest.approx(1 - 1 / (8 / 3))
-  # -Q is 2, 3, 4; the losses 1, 2, 4; the rows remaining 1, 0, 0.
+  # -Q is 2, 3, 4; the losses 1, 2, 4.
   assert found['loss_correlation'] == pytest.approx(
     3.0 / np.sqrt(2.0 * (14 / 3))
   )
-  assert found['remaining_correlation'] == pytest.approx(-np.sqrt(3) / 2)
   assert found['zero_share'] == 0.0
   assert found['collapsed'] is False
 
@@ -86,11 +81,10 @@ def test_a_perfect_critic():
     rewards,
     labelled.Labelled(np.zeros((50, 2)), session, ('click', 'conversion')),
     0.95,
+    -rewards,
   )
   for record in found.values():
     assert record['r2'] == 1.0
-    assert record['remaining_correlation'] > 0.5
-    assert record['mean_q_positive'] is None
     assert not record['collapsed']
   json.dumps(found, allow_nan=False)
 

@@ -126,7 +126,7 @@ def test_the_page_has_the_figures(paper_run):
       assert any(cell.startswith(f'{stage[task]["auc"]:.4f}') for cell in shown)
   settings = found.tables["Settings that differ from the paper's"]
   assert ['pretrain.max_epochs', '2', '20'] in settings
-  assert len(found.pictures) == 6 and all(found.pictures)
+  assert len(found.pictures) == 4 and all(found.pictures)
 
 
 def test_names_of_data_are_text_and_no_more(paper_run, tmp_path):
