@@ -228,11 +228,10 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
     '--search=network.ignore=|user|user+price,network.dropout=0:0.3',
     '--config.network.ignore=tags+asof',
     '--confirm=1',
-    '--confirm_seeds=7,9',
     '--trials=4',
     '--minutes=0.5',
   )
   assert wanted.minutes == 0.5
   assert config.network.ignore == 'tags+asof'
   assert wanted.space[0].choices == ('', 'user', 'user+price')
-  assert (wanted.confirm, wanted.fresh, wanted.trials) == (1, (7, 9), 4)
+  assert (wanted.confirm, wanted.fresh, wanted.trials) == (1, (2, 3, 4, 5), 4)

@@ -11,7 +11,7 @@ from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 
 # Flags that are passed to the search unchanged.
-_PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed')
+_PLAIN = ('stage', 'trials', 'minutes', 'confirm')
 
 
 def define(flag: common.Definer) -> None:
@@ -51,27 +51,18 @@ def define(flag: common.Definer) -> None:
     'confirm',
     3,
     'How many of the best trials run again, next to the settings given, with'
-    ' seeds that the search has not used. These choose: a trial that does not'
-    ' gain by more than seed noise is not taken. 0 takes the best trial as it'
-    ' is.',
+    ' four seeds that the search has not used. These choose: a trial that does'
+    ' not gain by more than seed noise is not taken. 0 takes the best trial as'
+    ' it is.',
     lower_bound=0,
   )
-  flag.list(
-    'confirm_seeds',
-    [],
-    'The seeds of the confirmation, none of --seeds; by default four.',
-  )
-  flag.integer('sampler_seed', 0, 'Of the search.', lower_bound=0)
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   config = config_flags.parse(values)
-  seeds, confirm_seeds = (
-    tuple(common.integers(name, getattr(values, name)))
-    for name in ('seeds', 'confirm_seeds')
-  )
+  seeds = tuple(common.integers('seeds', values.seeds))
   common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
@@ -82,7 +73,6 @@ def execute(values: flags.FlagValues) -> int:
   named = values.search or ()
   plain: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN} | {
     'seeds': seeds,
-    'confirm_seeds': confirm_seeds,
   }
   # Errors are reported before data are simulated.
   space = tuple(search_space.parse(text, config) for text in named)

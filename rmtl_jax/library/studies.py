@@ -100,7 +100,7 @@ def tune(
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
     options: as the flags of `rmtl tune`: `stage`, `trials`, `minutes`, `seeds`,
-      `confirm`, `confirm_seeds`, `sampler_seed`.
+      `confirm`.
 
   Returns:
     The content of tuning.json: `trials`, `confirmed`, `chosen` (settings) and
@@ -112,9 +112,7 @@ def tune(
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   wanted = tuning.Options((), **options)
-  wanted = wanted._replace(
-    seeds=tuple(wanted.seeds), confirm_seeds=tuple(wanted.confirm_seeds)
-  )
+  wanted = wanted._replace(seeds=tuple(wanted.seeds))
   manifest = manifest_file.read(data_dir)
   config = config_values.validate(config or config_lib.Config())
   one_model = not tunes_ensembles(wanted.stage)
@@ -126,7 +124,6 @@ def tune(
   space = tuple(search_space.parse(text, config) for text in texts)
   wanted = wanted._replace(space=space)
   wanted.check()
-  search_space.check(space, manifest)
   return tuning.tune(config, wanted, path, data_dir, live, interrupted)
 
 

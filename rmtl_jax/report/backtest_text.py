@@ -18,6 +18,7 @@ _NAMES = {
   'scratch': 'from scratch',
   'oracle': 'truth',
 }
+_COSTS = ('seconds', 'passes')
 
 
 def text(record: Record) -> str:
@@ -118,15 +119,7 @@ def _times(record: Record) -> pages.Table:
   """Seconds and passes of both arms, by day, and their sums."""
   days = record['days'][1:]
   costs = [
-    (
-      day['seconds']['extend'],
-      day['seconds']['prepare'],
-      *(
-        day['mean'][arm][what]
-        for what in ('seconds', 'passes')
-        for arm in backtesting.ARMS
-      ),
-    )
+    tuple(day['mean'][arm][what] for what in _COSTS for arm in backtesting.ARMS)
     for day in days
   ]
   rows = [
@@ -134,10 +127,11 @@ def _times(record: Record) -> pages.Table:
     for day, of in zip(days, costs, strict=True)
   ]
   total = [f'{sum(column):.1f}' for column in zip(*costs, strict=True)]
-  header = ('day', 'extend', 'prepare at once')
-  header += ('train: continued', 'train: from scratch')
-  header += ('passes: continued', 'passes: from scratch')
-  return pages.Table(header, [*rows, ('sum', *total)], title='Seconds')
+  header = (
+    'day',
+    *(f'{what}: {_NAMES[arm]}' for what in _COSTS for arm in backtesting.ARMS),
+  )
+  return pages.Table(header, [*rows, ('sum', *total)], title='Costs')
 
 
 def _label(day: Record) -> str:

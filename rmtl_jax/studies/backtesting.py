@@ -6,7 +6,7 @@ on the same window, prepared at once. The rates of users and items are their
 baseline. A restart computes only what is missing.
 
 DIR/data/K        prepared data of day K, extended from those of the day before;
-                  K_at_once/ the same window from the raw log, K.json both
+                  K_at_once/ the same window from the raw log
 DIR/runs/SEED/K   runs: continued/ and scratch/
 DIR/days/K-SEED.json, asked.json (what was asked for), backtest.json
 """
@@ -19,7 +19,6 @@ import json
 import pathlib
 import re
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -121,8 +120,18 @@ def backtest(work: Backtest) -> Record:
       data = prepared(work.source, day, path / 'data', live.step)
       live.clear()
       runs = [_runs(work, day, seed, data) for seed in options.seeds]
-      times = {'number': day.number, 'since': since, 'until': until}
-      found.append({**times, **data.record, 'runs': runs, 'mean': means(runs)})
+      splits = manifest_file.read(data['continued']).splits
+      found.append(
+        {
+          'number': day.number,
+          'since': since,
+          'until': until,
+          'train_rows': splits['train'].rows,
+          'rows': splits['test'].rows,
+          'runs': runs,
+          'mean': means(runs),
+        }
+      )
       if day.number:  # so that finished days can be looked at
         writers.write_json(path / 'backtest.json', _record(found, options))
     return _record(found, options)
@@ -280,25 +289,10 @@ def check_room(first: int, last: int, count: int, step: int) -> None:
   )
 
 
-class Data(NamedTuple):
-  """The prepared data of a day.
-
-  Attributes:
-    extended: DATA, of the day before with its rows.
-    at_once: DATA of the same window, prepared from the raw log.
-    record: `seconds` (`extend`, `prepare`), `train_rows`, and of the test rows
-      `rows`, `sessions` and `positives`.
-  """
-
-  extended: pathlib.Path
-  at_once: pathlib.Path
-  record: Record
-
-
 def prepared(
   config: PrepareConfig, day: Day, place: pathlib.Path, step: Step
-) -> Data:
-  """The data of a day, prepared unless they are there.
+) -> dict[str, pathlib.Path]:
+  """The data of a day by arm, prepared unless they are there.
 
   Day 0 prepares the log up to its end, with the last day as test and the one
   before as validation. Every later day extends the data of the day before by
@@ -315,23 +309,23 @@ def prepared(
   Raises:
     types.InputError: as for `rmtl prepare`, or the two have other test rows.
   """
-  path, note = place / str(day.number), place / f'{day.number}.json'
-  at_once = place / f'{day.number}_at_once' if day.number else path
+  extended = place / str(day.number)
+  at_once = place / f'{day.number}_at_once' if day.number else extended
   since, until = iso(day.since), iso(day.until)
   before = iso(day.since - (day.until - day.since))
-  wanted = {
-    'prepare': dataclasses.replace(
+  wanted = [
+    dataclasses.replace(
       config,
       data_dir=str(at_once),
       until=until,
       split_by='auto',
       split_dates=(before, since),
     )
-  }
+  ]
   if day.number:
-    wanted['extend'] = PrepareConfig(
+    last = PrepareConfig(
       raw_dir=config.raw_dir,
-      data_dir=str(path),
+      data_dir=str(extended),
       extend=str(place / str(day.number - 1)),
       since=since,
       until=until,
@@ -339,41 +333,24 @@ def prepared(
       threads=config.threads,
       temp_dir=config.temp_dir,
     )
-  known: Record = {'seconds': {}}
-  if note.exists():
-    known = writers.read_sealed(note, 'remove it to prepare the day again')
-  for name, settings in wanted.items():
-    there = (pathlib.Path(settings.data_dir) / 'manifest.json').exists()
-    if there and name in known['seconds']:
-      continue
-    # A process that was killed before it wrote the seconds left its data.
-    settings = dataclasses.replace(settings, overwrite=there)
-    begin = time.perf_counter()
-    prepare_lib.prepare(settings, step)
-    seconds = {name: time.perf_counter() - begin}
-    known = {'seconds': seconds | known['seconds']}
-    writers.write_sealed(note, known)
-  if 'rows' in known:
-    return Data(path, at_once, known)
-  manifest = manifest_file.read(path)
-  test = manifest.splits['test']
-  other = manifest_file.read(at_once).splits['test']
+    wanted.append(last)
+  for settings in wanted:
+    if not (pathlib.Path(settings.data_dir) / 'manifest.json').exists():
+      prepare_lib.prepare(settings, step)
+  test, other = (
+    manifest_file.read(path).splits['test'] for path in (extended, at_once)
+  )
   if (test.rows, test.positives) != (other.rows, other.positives):
     raise types.InputError(
-      f'{path}: has {test.rows} test rows, {at_once} has {other.rows}: the arms'
-      ' of a backtest must be evaluated on the same'
+      f'{extended}: has {test.rows} test rows, {at_once} has {other.rows}: the'
+      ' arms of a backtest must be evaluated on the same'
     )
-  record = known | {
-    'train_rows': manifest.splits['train'].rows,
-    'rows': test.rows,
-    'sessions': test.sessions,
-    'positives': test.positives,
-  }
-  writers.write_sealed(note, record)
-  return Data(path, at_once, record)
+  return {'continued': extended, 'scratch': at_once}
 
 
-def _runs(work: Backtest, day: Day, seed: int, data: Data) -> Record:
+def _runs(
+  work: Backtest, day: Day, seed: int, data: Mapping[str, pathlib.Path]
+) -> Record:
   """Both models of a day and a seed; of day 0 the one that all start with."""
   file = work.path / 'days' / f'{day.number}-{seed}.json'
   if file.exists():
@@ -390,14 +367,14 @@ def _runs(work: Backtest, day: Day, seed: int, data: Data) -> Record:
         workdir.read(before).config, work.options.continued
       )
     else:
-      config = work.settings(manifest_file.read(data.at_once))
+      config = work.settings(manifest_file.read(data[arm]))
       config = dataclasses.replace(config, seed=seed)
     work.live.say(f'day {day.number}, seed {seed}: {arm}')
     place = runs / str(day.number) / arm
     trained = run.train(
       config,
       place,
-      data.extended if before else data.at_once,
+      data[arm],
       work.options.stages,
       work.live,
       before,

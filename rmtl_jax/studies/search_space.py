@@ -138,14 +138,6 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
   return Dimension(name, (), ends[0], ends[1], bool(rest[1:]))
 
 
-def check(space: Sequence[Dimension], manifest: manifest_lib.Manifest) -> None:
-  """Raises InputError if the space ignores an unknown field."""
-  for d in space:
-    if d.name == 'network.ignore':
-      for choice in d.choices:
-        ignore.fields(choice, manifest.feature_spec())
-
-
 def suggest(
   trial: Any, space: Sequence[Dimension], base: config_lib.Config
 ) -> dict[str, Any]:

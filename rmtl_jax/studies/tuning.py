@@ -28,7 +28,7 @@ from rmtl_jax import extras, types
 from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
-from rmtl_jax.evaluation import validation_monitor
+from rmtl_jax.evaluation import comparison, validation_monitor
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import provenance, workdir, writers
 from rmtl_jax.studies import comparing, search_space
@@ -40,13 +40,6 @@ Monitor = validation_monitor.Monitor
 _RATE = 'finetune.learning_rate'
 # Trials that the pruner lets finish, because it prunes below their median.
 _UNPRUNED = 4
-_LIMITS: dict[str, Any] = {
-  'stage': Literal['pretrain', 'finetune'],
-  'trials': limits.Positive,
-  'seeds': config_values.kind('compare.seeds'),
-  'sampler_seed': limits.Count,
-  'confirm': limits.Count,
-}
 
 
 class Options(NamedTuple):
@@ -57,10 +50,8 @@ class Options(NamedTuple):
     stage: the last stage of a trial, `pretrain` or `finetune`.
     trials: points to try.
     seeds: runs of a trial; their mean decides.
-    sampler_seed: of the search.
     confirm: how many of the best trials run again with fresh seeds, which
       choose; 0 takes the best trial as it is.
-    confirm_seeds: the fresh seeds, by default four.
     minutes: no trial starts after so many; 0 is no limit. The best trials are
       confirmed in any case.
   """
@@ -69,23 +60,22 @@ class Options(NamedTuple):
   stage: str = 'pretrain'
   trials: int = 30
   seeds: tuple[int, ...] = (0, 1)
-  sampler_seed: int = 0
   confirm: int = 3
-  confirm_seeds: tuple[int, ...] = ()
   minutes: float = 0.0
 
   @property
   def fresh(self) -> tuple[int, ...]:
-    """The seeds of the confirmation; none without one."""
-    if not self.confirm:
-      return ()
+    """Four seeds for the confirmation; none without one."""
     unused = (seed for seed in itertools.count() if seed not in self.seeds)
-    return self.confirm_seeds or tuple(itertools.islice(unused, 4))
+    return tuple(itertools.islice(unused, 4 if self.confirm else 0))
 
   def check(self) -> None:
-    """Raises InputError unless all are in range, and fresh seeds are fresh."""
-    for name, kind in _LIMITS.items():
-      limits.check(f'--{name}', getattr(self, name), kind)
+    """Raises InputError unless all are in range."""
+    seeds = config_values.kind('compare.seeds')
+    limits.check('--stage', self.stage, Literal['pretrain', 'finetune'])
+    limits.check('--trials', self.trials, limits.Positive)
+    limits.check('--seeds', self.seeds, seeds)
+    limits.check('--confirm', self.confirm, limits.Count)
     names = [dimension.name for dimension in self.space]
     for name in names:
       if names.count(name) > 1:
@@ -95,16 +85,6 @@ class Options(NamedTuple):
         f'--minutes: {self.minutes} is not a time, expected 0 (no limit) or'
         ' more'
       )
-    stale = [seed for seed in self.fresh if seed in self.seeds]
-    if stale:
-      raise types.InputError(
-        f'--confirm_seeds: {stale[0]} is one of --seeds, which have chosen'
-        ' the trials: name others'
-      )
-    if self.confirm:
-      limits.check('--confirm_seeds', self.fresh, _LIMITS['seeds'])
-    if self.confirm and len(self.fresh) < 2:
-      raise types.InputError('--confirm_seeds: expected at least two seeds')
 
 
 def tune(
@@ -186,7 +166,7 @@ def _study(
   follows = json.dumps(
     [
       [list(map(str, dimension)) for dimension in options.space],
-      *(options.stage, options.seeds, options.sampler_seed, monitor.name),
+      *(options.stage, options.seeds, monitor.name),
     ]
   )
   digest = hashlib.blake2b(follows.encode(), digest_size=6).hexdigest()
@@ -257,8 +237,7 @@ class _Trials:
     tried += [trial.user_attrs['record'] for trial in known]
     while len(tried) <= options.trials and not self._is_over():
       # Of the trial's number, so that a resumed search draws the same.
-      seed = options.sampler_seed + len(tried)
-      study.sampler = optuna.samplers.TPESampler(seed=seed)
+      study.sampler = optuna.samplers.TPESampler(seed=len(tried))
       tried.append(self._trial(study, study.ask()))
       last, top = tried[-1], best(tried, monitor)
       value = f'validation {monitor.word} {last[monitor.figure]:.4f}'
@@ -414,7 +393,8 @@ def decide(
     gain, error = None, None
     if values:
       pairs = zip(values, base, strict=True)
-      gain, error = paired([monitor.gain(a, b) for a, b in pairs])
+      gains = comparison.mean_and_error([monitor.gain(*pair) for pair in pairs])
+      gain, error = gains['mean'], gains['standard_error']
     confirmed.append(
       {
         'settings': dict(settings),
@@ -431,10 +411,3 @@ def decide(
     'chosen': chosen['settings'],
     'base_kept': not passing,
   }
-
-
-def paired(differences: Sequence[float]) -> tuple[float, float]:
-  """Mean and standard error of at least two paired differences."""
-  values = np.asarray(differences, np.float64)
-  error = np.std(values, ddof=1) / np.sqrt(len(values))
-  return float(np.mean(values)), float(error)

@@ -71,7 +71,7 @@ def test_every_day_has_both_arms_on_the_same_rows(done):
     (one,) = day['runs']
     beside = {'baseline', 'oracle'}  # of simulated sessions
     assert set(one) == {'seed', 'continued', 'scratch', *beside}
-    assert day['rows'] > 0 and set(day['seconds']) == {'extend', 'prepare'}
+    assert day['rows'] > 0 and day['train_rows'] > 0
   assert set(record['summary']) == {'click', 'conversion'}
 
 
@@ -156,36 +156,6 @@ def test_a_log_is_longer_than_its_days(count, step, expected):
     backtesting.check_room(*log, count, step)
 
 
-def test_seconds_are_known_after_a_kill(tmp_path):
-  """A kill between data that are whole and what is noted of them."""
-  source = prepare_settings.PrepareConfig(
-    source='simulated', simulated_rows=1500, as_of=('none',)
-  )
-
-  def progress(stage, fraction):
-    del stage, fraction
-
-  _, last = backtesting.first_and_last_row(source, tmp_path / 'whole', progress)
-  first, second = backtesting.plan(last, 1, DAY)
-  backtesting.prepared(source, first, tmp_path, progress)
-  found = backtesting.prepared(source, second, tmp_path, progress)
-  assert backtesting.prepared(source, second, tmp_path, progress) == found
-  noted = json.loads((tmp_path / '1.json').read_text())
-  changed = 'is not as it was written'
-  for content, said in (
-    (noted | {'rows': 1}, changed),
-    ([noted], 'has no digest'),
-    (noted | {'seconds': 1}, changed),
-  ):
-    (tmp_path / '1.json').write_text(json.dumps(content))
-    with pytest.raises(types.InputError, match=rf'1\.json: {said}'):
-      backtesting.prepared(source, second, tmp_path, progress)
-  (tmp_path / '1.json').unlink()
-  again = backtesting.prepared(source, second, tmp_path, progress)
-  assert set(again.record['seconds']) == {'extend', 'prepare'}
-  assert again.record | {'seconds': 0} == found.record | {'seconds': 0}
-
-
 def arm(auc, seconds, epochs):
   return {
     'stage': 'pretrain',
@@ -212,11 +182,8 @@ def day(number, continued, scratch):
     'number': number,
     'since': f'2024-05-0{number + 1}T00:00:00.000',
     'until': f'2024-05-0{number + 2}T00:00:00.000',
-    'seconds': {'extend': 1.0, 'prepare': 3.0},
     'train_rows': 1000,
     'rows': 100,
-    'sessions': 20,
-    'positives': {'click': 9},
     'runs': runs,
     'mean': backtesting.means(runs),
   }

@@ -139,13 +139,6 @@ def test_candidates_are_the_best_trials_that_beat_the_settings_given():
   assert tuning.candidates(trials[:1], 3, validation_monitor.AUC) == []
 
 
-def test_paired_by_hand():
-  # Differences 1, 2, 3, 6: mean 3, variance (4 + 1 + 0 + 9) / 3 = 14 / 3.
-  mean, error = tuning.paired([1.0, 2.0, 3.0, 6.0])
-  assert mean == 3.0
-  assert error == pytest.approx(math.sqrt(14 / 3 / 4))
-
-
 BASE = [0.700, 0.710, 0.690, 0.704]
 
 
