@@ -1,8 +1,8 @@
-"""Calibration maps, and the points of a reliability diagram.
+"""Calibration of probabilities, and the points of a reliability diagram.
 
 A task's map is fitted on validation rows and saved as JSON in a run's metrics:
-`from_json(record).apply(predictions)`. In all fits labels and predictions are
-[R], weights [R] >= 0 or None; a row of weight 2 counts twice.
+`from_json(record).apply(probabilities)`. Labels and predictions are [R],
+weights [R] >= 0 or None; a row of weight 2 counts twice.
 """
 
 from __future__ import annotations
@@ -10,31 +10,26 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import special
 
-from rmtl_jax import types
+from rmtl_jax import json_files
 from rmtl_jax.evaluation import metrics
 
 # How strongly maps are shrunk to the identity: rows per deviation, and the
 # distance from which on the pull hardly grows. Measured on small logs.
 STRENGTH, REACH = 200.0, 0.03
-# Logits and logarithms that are closer together than this are equal.
+# Logits that are closer together than this are equal.
 _LEAST_DEVIATION = 1e-9
-# The least exponent of a power: one of 0 would lose the order of the rows.
-_LEAST_EXPONENT = 0.01
-# Predictions below this share of their mean count as that.
-_LEAST_SHARE = 1e-12
-# Logarithms above this overflow.
-_LARGEST = 500.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Platt:
   """Platt scaling (Platt 1999): sigmoid(slope * logit + intercept).
+
+  The default is no calibration.
 
   A slope above 0 keeps the order of rows and so AUC. With intercept 0 it is
   temperature scaling (Guo et al., ICML 2017) with temperature 1 / slope.
@@ -51,81 +46,27 @@ class Platt:
 
   def to_json(self) -> dict[str, Any]:
     """The input of `from_json`."""
+    if self == Platt():
+      return {'kind': 'none'}
     return {'kind': 'platt', **dataclasses.asdict(self)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Power:
-  """factor p^exponent: Platt scaling on the logarithm, of numbers from 0 on.
-
-  Attributes:
-    exponent: above 0, which keeps the order of rows and so XAUC.
-    factor: above 0.
-  """
-
-  exponent: float = 1.0
-  factor: float = 1.0
-
-  @property
-  def is_rising(self) -> bool:
-    """Whether it is a map."""
-    both = np.array([self.exponent, self.factor])
-    return bool(np.all(np.isfinite(both) & (both > 0.0)))
-
-  def apply(self, predictions: np.ndarray) -> np.ndarray:
-    """Calibrated predictions, f64[...], of any shape of predictions."""
-    p = np.asarray(predictions, np.float64)
-    return p if self == Power() else self.factor * p**self.exponent
-
-  def to_json(self) -> dict[str, Any]:
-    """The input of `from_json`."""
-    return {'kind': 'power', **dataclasses.asdict(self)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Unchanged:
-  """No map, because one that was fitted on earlier rows did not last."""
-
-  def apply(self, probabilities: np.ndarray) -> np.ndarray:
-    """The same, f64[...]."""
-    return np.asarray(probabilities, np.float64)
-
-  def to_json(self) -> dict[str, Any]:
-    """The input of `from_json`."""
-    return {'kind': 'none'}
-
-
-Calibration = Platt | Power | Unchanged
-
-
-def from_json(record: Any, path: str = 'calibration') -> Calibration:
+def from_json(record: Any, path: str = 'calibration') -> Platt:
   """Reads the result of `to_json`.
 
   Raises:
     types.InputError: not a calibration.
   """
-  if not isinstance(record, Mapping):
-    raise types.InputError(
-      f'{path}: {record!r:.80} is not an object with "kind"'
-    )
-  try:
-    if record.get('kind') == 'none':
-      return Unchanged()
-    if record.get('kind') == 'platt':
-      platt = Platt(float(record['slope']), float(record['intercept']))
-      if np.isfinite([platt.slope, platt.intercept]).all():
-        return platt
-    elif record.get('kind') == 'power':
-      power = Power(float(record['exponent']), float(record['factor']))
-      if power.is_rising:
-        return power
-  except (KeyError, TypeError, ValueError, OverflowError):
-    pass
-  raise types.InputError(
-    f'{path}: {dict(record)!r:.80} is no calibration, expected kind "none",'
-    ' "platt" with finite slope and intercept, or "power" with a finite'
-    ' exponent and factor above 0'
-  )
+  if record == {'kind': 'none'}:
+    return Platt()
+  with json_files.parsing(path):
+    found = Platt(float(record['slope']), float(record['intercept']))
+    if (
+      record['kind'] == 'platt'
+      and np.isfinite([found.slope, found.intercept]).all()
+    ):
+      return found
+    raise ValueError('expected kind "platt", finite slope and intercept')
 
 
 def pull(w: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -203,76 +144,6 @@ def fit_platt(
   return result if after <= before else Platt()
 
 
-def fit_power(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> Power:
-  """Fits exponent and factor by Poisson's deviance, shrunk to the identity.
-
-  Poisson's deviance is least at the labels' mean, whatever their distribution,
-  and is not dominated by large labels. The rows' sum is divided by their mean
-  deviance, as of quasi-likelihoods (Wedderburn, Biometrika 1974), so that the
-  label's unit does not count. The pull is that of `fit_platt`, with logarithms
-  in place of logits.
-
-  Args:
-    labels: [R] >= 0.
-    predictions: [R] > 0, the model's.
-
-  Returns:
-    A map whose deviance on these rows is never above the model's own; the
-    identity where there is no row, or no label above 0.
-  """
-  labels, p, weights = metrics.counted(labels, predictions, weights)
-  y = labels.astype(np.float64)
-  w = np.ones(len(y)) if weights is None else weights
-  if not y.any():
-    return Power()
-  p = np.maximum(p.astype(np.float64), _LEAST_SHARE * float(np.mean(p)))
-  z = np.log(p)
-  center = float(np.average(z, weights=w))
-  scale = float(np.average((z - center) ** 2, weights=w)) ** 0.5
-  if scale < _LEAST_DEVIATION:
-    scale = np.inf  # a factor alone
-  away = (z - center) / scale
-
-  def deviance(at: np.ndarray) -> tuple[float, np.ndarray]:
-    """Half of Poisson's deviance of z + u away + v at (u, v); its slopes."""
-    new = z + at[0] * away + at[1]
-    r = np.exp(np.minimum(new, _LARGEST))
-    losses = special.xlogy(y, y) - y + r - y * new
-    return float(np.sum(w * losses)), w * (r - y)
-
-  before = deviance(np.zeros(2))[0]
-  unit = 2.0 * before / float(w.sum())
-  if not unit > 0.0:
-    return Power()
-
-  def value(at: np.ndarray) -> tuple[float, np.ndarray]:
-    total, slopes = deviance(at)
-    penalty, penalty_slopes, _ = pull(at)
-    gradient = np.array([slopes @ away, slopes.sum()]) / unit
-    return total / unit + penalty, gradient + penalty_slopes
-
-  # Only such tasks need it: 20 MiB.
-  from scipy import optimize
-
-  at = optimize.minimize(
-    value,
-    np.zeros(2),
-    jac=True,
-    method='L-BFGS-B',
-    bounds=[((_LEAST_EXPONENT - 1.0) * scale, None), (None, None)],
-    options={'ftol': 1e-14, 'gtol': 1e-9},
-  ).x
-  exponent = float(1.0 + at[0] / scale)
-  result = Power(exponent, float(np.exp(at[1] + (1.0 - exponent) * center)))
-  # The search may end early: never a map that is worse than none.
-  is_better = deviance(at)[0] <= before
-  return result if result.is_rising and is_better else Power()
-
-
 def logits(probabilities: np.ndarray) -> np.ndarray:
   """log p - log(1 - p), f64[...], with p clipped as in logloss."""
   margin = metrics.PROBABILITY_MARGIN
@@ -280,31 +151,13 @@ def logits(probabilities: np.ndarray) -> np.ndarray:
   return np.log(p) - np.log1p(-p)
 
 
-class Point(NamedTuple):
-  """A bin of rows of similar probability.
-
-  Attributes:
-    rows: their number, or the sum of their weights.
-    predicted: their mean probability.
-    actual: their share of positives.
-    low: lower end of the interval of `actual`.
-    high: its upper end.
-  """
-
-  rows: float
-  predicted: float
-  actual: float
-  low: float
-  high: float
-
-
 def reliability(
   labels: np.ndarray,
-  probabilities: np.ndarray,
+  predictions: np.ndarray,
   bins: int = 20,
-  confidence: float = 0.95,
   weights: np.ndarray | None = None,
-) -> list[Point]:
+  is_binary: bool = True,
+) -> list[dict[str, float]]:
   """Computes one point per bin of nearly equal numbers of rows, ascending.
 
   `metrics.calibration_error` has the same bins: it is the mean of
@@ -312,28 +165,39 @@ def reliability(
   empty, which have no point.
 
   Args:
-    probabilities: [R], no NaN.
-    confidence: coverage of the intervals, which take rows as independent. With
-      weights they are those of Kish's effective number, (sum w)^2 / sum w^2.
+    predictions: [R], no NaN.
+    is_binary: whether labels are 0 or 1; of others `low` and `high` are the
+      mean label.
+
+  Returns:
+    `rows` (their number, or the sum of their weights), `predicted` (their mean
+    prediction), `actual` (their mean label), `low` and `high` (the 95 %
+    interval of a share of independent rows, with weights of Kish's effective
+    number, (sum w)^2 / sum w^2).
   """
-  y, p, weights = metrics.counted(labels, probabilities, weights)
+  y, p, weights = metrics.counted(labels, predictions, weights)
   if not len(y):
     return []
   order = np.argsort(p, kind='stable')
-  y, p = y[order] > 0.5, p[order].astype(np.float64)
+  y, p = y[order].astype(np.float64), p[order].astype(np.float64)
   w = np.ones(len(y)) if weights is None else weights[order]
   row_bin = metrics.equal_mass_bins(p, bins, w)
   sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y, w * w))
   points = []
-  for n, predicted, hits, squares in zip(*sums, strict=True):
+  for n, predicted, total, squares in zip(*sums, strict=True):
     if n:
-      effect = n / squares
-      interval = wilson(hits * effect, n * effect, confidence)
-      points.append(Point(n, predicted / n, hits / n, *interval))
+      low = high = total / n
+      if is_binary:
+        low, high = wilson(total * n / squares, n * n / squares)
+      point = n, predicted / n, total / n, low, high
+      names = 'rows', 'predicted', 'actual', 'low', 'high'
+      points.append(dict(zip(names, point, strict=True)))
   return points
 
 
-def wilson(hits: float, rows: float, confidence: float) -> tuple[float, float]:
+def wilson(
+  hits: float, rows: float, confidence: float = 0.95
+) -> tuple[float, float]:
   """Wilson's score interval of a share: (low, high), in [0, 1].
 
   E. B. Wilson, "Probable inference, the law of succession, and statistical

@@ -109,36 +109,6 @@ def _weighted_xauc(
   return float(ordered / pairs) if pairs else float('nan')
 
 
-def deciles(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> list[tuple[float, float, float]]:
-  """Mean prediction, mean label and weight of each tenth of the rows.
-
-  Rows are binned by the mid-rank of their prediction (`equal_mass_bins`);
-  empty bins are left out.
-
-  Args:
-    predictions: [R], finite.
-  """
-  types.check_ranks((1, 1), labels, predictions)
-  types.check_same_shape(labels, predictions)
-  if not len(labels) or (weights is not None and not weights.any()):
-    return []
-  order = np.argsort(predictions, kind='stable')
-  p = predictions[order].astype(np.float64)
-  w = np.ones_like(p) if weights is None else weights[order]
-  row_bin = metrics.equal_mass_bins(p, 10, None if weights is None else w)
-  found = zip(
-    np.bincount(row_bin, w * p),
-    np.bincount(row_bin, w * labels[order]),
-    np.bincount(row_bin, w).tolist(),
-    strict=True,
-  )
-  return [(float(a / n), float(b / n), n) for a, b, n in found if n]
-
-
 def relative_error(
   loss: str,
   labels: np.ndarray,

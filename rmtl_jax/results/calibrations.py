@@ -6,8 +6,7 @@ stage.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ import numpy as np
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import calibration, labelled, metrics, regression
+from rmtl_jax.evaluation import calibration, labelled, metrics
 from rmtl_jax.runtime import workdir
 
 # {stage: {task: map}}
-Maps = dict[str, dict[str, calibration.Calibration]]
+Maps = dict[str, dict[str, calibration.Platt]]
 
 
 def saved(run: workdir.Run) -> Maps:
@@ -74,51 +73,42 @@ def fit(
   tasks: tuple[str, ...],
   method: str,
 ) -> Maps:
-  """Fits a map per stage and task, of binary ones and of numbers from 0 on.
+  """Fits a map per stage and binary task.
 
   Args:
     method: `config.evaluation.calibration`.
   """
-  if method == 'none':
-    return {}
-  losses, maps = validation.losses, Maps()
-  weights = columns_lib.mean_one(columns_lib.metric_weight(validation))
-  fits = {
-    task: (k, *found)
+  losses = validation.losses
+  columns = [
+    (k, task)
     for k, task in enumerate(tasks)
-    if (found := _fit_of(losses[k] if losses else None))
-  }
-  if not fits:
+    if not losses or losses[k].kind == kinds.BINARY
+  ]
+  if method == 'none' or not columns:
     return {}
-  for stage, found in predictions.items():
-    maps[stage] = {
-      task: fit_if_it_lasts(
-        fit_one,
-        loss,
+  weights = columns_lib.mean_one(columns_lib.metric_weight(validation))
+  return {
+    stage: {
+      task: _fit_if_it_lasts(
         validation.labels[:, k],
         found[:, k],
         None if weights is None else weights[:, k],
       )
-      for task, (k, fit_one, loss) in fits.items()
+      for k, task in columns
     }
-  return maps
+    for stage, found in predictions.items()
+  }
 
 
-def fit_if_it_lasts(
-  fit: Callable[..., calibration.Calibration],
-  loss: Callable[..., float],
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> calibration.Calibration:
+def _fit_if_it_lasts(
+  labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
+) -> calibration.Platt:
   """The map of all rows, if that of the first half gains on the last half.
 
   Where rates move within validation they move after it: a map that is right for
   its own rows then makes later predictions worse.
 
   Args:
-    fit: makes a map of labels, predictions and weights.
-    loss: of the same three.
     labels: [R], in the order of time.
     predictions: [R], the model's.
     weights: [R] >= 0, or None.
@@ -128,29 +118,13 @@ def fit_if_it_lasts(
   def of(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if values is None else values[rows]
 
-  tried = fit(labels[first], predictions[first], of(weights, first))
+  tried = calibration.fit_platt(
+    labels[first], predictions[first], of(weights, first)
+  )
   y, p, w = labels[last], predictions[last], of(weights, last)
-  if not loss(y, tried.apply(p), w) < loss(y, p, w):
-    return calibration.Unchanged()
-  return fit(labels, predictions, weights)
-
-
-def _fit_of(
-  loss: types.TaskLoss | None,
-) -> tuple[Callable[..., calibration.Calibration], Callable[..., float]] | None:
-  """The fit of a task's map, and the metric that it must lower.
-
-  Returns:
-    None where a task has no map, as numbers of either sign.
-  """
-  if loss is None or loss.kind == kinds.BINARY:
-    return calibration.fit_platt, metrics.logloss
-  is_number = loss.kind == kinds.REGRESSION
-  if is_number and kinds.LOSSES.find(loss.name).labels != 'any':
-    return calibration.fit_power, functools.partial(
-      regression.relative_error, loss.name
-    )
-  return None
+  if not metrics.logloss(y, tried.apply(p), w) < metrics.logloss(y, p, w):
+    return calibration.Platt()
+  return calibration.fit_platt(labels, predictions, weights)
 
 
 def apply(
@@ -160,7 +134,7 @@ def apply(
 ) -> dict[str, labelled.Predicted]:
   """Calibrated predictions of the stages that have maps."""
 
-  def calibrate(by_task: dict[str, calibration.Calibration]):
+  def calibrate(by_task: dict[str, calibration.Platt]):
     return lambda found: np.stack(
       [
         by_task[task].apply(found[:, k]) if task in by_task else found[:, k]

@@ -21,8 +21,6 @@ from rmtl_jax.evaluation import (
   critic_statistics,
   evaluator,
   labelled,
-  metrics,
-  regression,
   validation_monitor,
 )
 from rmtl_jax.ops import rewards, task_losses
@@ -234,24 +232,20 @@ def differences(
 def reliabilities(
   predictions: np.ndarray, split: columns_lib.Rows, tasks: tuple[str, ...]
 ) -> dict[str, list[Record]]:
-  """Points of each task's calibration curve, of numbers deciles without bars.
+  """Points of each task's calibration curve, of numbers without bars.
 
   Args:
     predictions: of the split's rows, [R, K].
   """
   rows, found = labelled.Labelled.of(split, tasks), {}
   for k, (task, kind) in enumerate(zip(tasks, rows.kinds, strict=True)):
-    of = rows.labels[:, k], predictions[:, k]
-    if kind == kinds.BINARY:
-      points = calibration.reliability(
-        *of, evaluator.CALIBRATION_BINS, weights=rows.weight(k)
-      )
-      found[task] = [point._asdict() for point in points]
-    else:
-      found[task] = [
-        {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}
-        for p, y, n in regression.deciles(*metrics.counted(*of, rows.weight(k)))
-      ]
+    found[task] = calibration.reliability(
+      rows.labels[:, k],
+      predictions[:, k],
+      evaluator.CALIBRATION_BINS,
+      rows.weight(k),
+      kind == kinds.BINARY,
+    )
   return found
 
 

@@ -36,7 +36,7 @@ class Predictor(scorer.Scorer):
     run: workdir.Run,
     stage: str,
     params: Any,
-    maps: Mapping[str, calibration.Calibration] | None = None,
+    maps: Mapping[str, calibration.Platt] | None = None,
   ):
     """Reads the vocabularies.
 

@@ -109,13 +109,11 @@ def test_tasks_of_every_kind_from_a_table_to_predictions(tmp_path):
   assert {'xauc', 'mae', 'rmse'} <= set(found['watch'])
   assert 'auc' not in found['watch']
   assert 'mae' not in found['click']
-  # What no map was fitted for is as it was: levels, numbers of either sign.
+  # Levels and numbers have no map.
   raw = record['stages']['pretrain']
-  assert found['gain'] == raw['gain'] and found['stars'] == raw['stars']
-  assert set(record['calibration']['pretrain']) == {*names[:4]}
-  assert record['calibration']['pretrain']['watch']['kind'] == 'power'
-  assert abs(found['watch']['xauc'] - raw['watch']['xauc']) < 1e-4
-  assert found['watch']['rmse'] != raw['watch']['rmse']
+  for name in ('gain', 'stars', 'watch'):
+    assert found[name] == raw[name]
+    assert name not in record['calibration']['pretrain']
   assert set(record['difference']['finetune_minus_constant']) == set(names)
   assert all(value is not None for value in record['critic']['r2'].values())
   assert record['baseline']['gain']['mae'] > 0
@@ -133,19 +131,12 @@ def test_tasks_of_every_kind_from_a_table_to_predictions(tmp_path):
   watch = np.array([float(r['watch']) for r in rows])
   assert 0.5 < p['watch'].mean() / watch.mean() < 2
 
-  # An export has the map inside of its program.
   model, again = tmp_path / 'model', tmp_path / 'again.csv'
   _rmtl('export', f'--workdir={run}', f'--output={model}')
   _rmtl('predict', f'--workdir={model}', f'--input={log}', f'--output={again}')
   with again.open() as file:
     exported = [float(row['p_watch']) for row in csv.DictReader(file)]
   np.testing.assert_allclose(exported, p['watch'], rtol=1e-4)
-  raw_file = tmp_path / 'raw.csv'
-  given = f'--workdir={run}', f'--input={log}', f'--output={raw_file}'
-  _rmtl('predict', *given, '--nocalibrated')
-  with raw_file.open() as file:
-    uncalibrated = [float(row['p_watch']) for row in csv.DictReader(file)]
-  assert not np.allclose(uncalibrated, p['watch'], rtol=1e-3)
   _rmtl('report', f'--workdir={run}')
   page = (run / 'report' / 'report.html').read_text()
   assert 'MAE' in page

@@ -47,15 +47,6 @@ def test_xauc_counts_every_pair(rows):
   )
 
 
-def test_deciles_by_hand():
-  # Ten rows, a bin each; predictions in no order.
-  predictions = np.array([5, 1, 9, 3, 7, 2, 8, 4, 6, 10], np.float32)
-  labels = predictions + np.where(predictions > 5, 1, 0)
-  found = regression.deciles(labels, predictions)
-  assert found[0] == (1.0, 1.0, 1)
-  assert found[-1] == (10.0, 11.0, 1)
-
-
 def test_errors_in_units_of_those_of_the_mean():
   labels = np.array([1.0, 2.0, 6.0])
   mean = np.full(3, 3.0)

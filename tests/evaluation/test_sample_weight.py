@@ -81,9 +81,10 @@ def test_what_is_fitted_on_repeated_rows_is_fitted_on_weighted_ones(rows):
   )
   found = calibration.reliability(y, p, 3, weights=weight.astype(float))
   expected = calibration.reliability(y[twice], p[twice], 3)
-  np.testing.assert_allclose(
-    [point[:3] for point in found], [point[:3] for point in expected]
-  )
+  for name in ('rows', 'predicted', 'actual'):
+    np.testing.assert_allclose(
+      [point[name] for point in found], [point[name] for point in expected]
+    )
   if len(twice):
     # Users are the sessions here.
     rates = baseline.fit(

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from rmtl_jax.evaluation import calibration, regression
+from rmtl_jax.evaluation import calibration
 from rmtl_jax.results import calibrations
 
 
@@ -59,16 +59,3 @@ def test_a_map_is_kept_where_it_lasts(later):
     np.testing.assert_allclose(
       found.apply(said).mean(), labels.mean(), rtol=0.01
     )
-
-
-def test_a_map_of_numbers_is_kept_where_it_lasts():
-  draw = np.random.default_rng(2)
-  mean = 1.0 + draw.random(4000)
-  rate = np.where(np.arange(4000) < 2000, mean, mean / 2)
-  labels = draw.poisson(rate).astype(np.float64)
-  loss = lambda y, p, w: regression.relative_error('poisson', y, p, w)
-  fit = lambda said: calibrations.fit_if_it_lasts(
-    calibration.fit_power, loss, labels, said
-  )
-  assert isinstance(fit(mean / 2), calibration.Unchanged)
-  assert isinstance(fit(mean * 3), calibration.Power)

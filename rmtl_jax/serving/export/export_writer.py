@@ -212,7 +212,7 @@ def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:
 
 
 def _calibration(
-  maps: Mapping[str, calibration.Calibration], tasks: tuple[str, ...]
+  maps: Mapping[str, calibration.Platt], tasks: tuple[str, ...]
 ) -> Callable[[jax.Array], jax.Array]:
   """The calibration of predictions f32[..., K] as a JAX function."""
 
@@ -220,9 +220,7 @@ def _calibration(
     columns = []
     for k, task in enumerate(tasks):
       p, fitted = predictions[..., k], maps.get(task)
-      if isinstance(fitted, calibration.Power):
-        p = fitted.factor * p**fitted.exponent
-      elif isinstance(fitted, calibration.Platt):
+      if fitted not in (None, calibration.Platt()):
         margin = metrics.PROBABILITY_MARGIN
         inside = jnp.clip(p, margin, 1.0 - margin)
         z = jnp.log(inside) - jnp.log1p(-inside)
