@@ -9,7 +9,6 @@ whose negatives were sampled they are those of the whole log: negatives count
 
 from __future__ import annotations
 
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -99,7 +98,7 @@ def write(run: workdir.Run) -> None:
         'untrained': _ranges(of.untrained),
       }
   record = {'format_version': 1, 'fields': found}
-  writers.write_json(run.path / FILE, record)
+  writers.write_sealed(run.path / FILE, record)
 
 
 def _ranges(ids: np.ndarray) -> list[list[int]]:
@@ -143,9 +142,7 @@ def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
   Raises:
     types.InputError: a file is missing or lacks an entry.
   """
-  fields = json_files.read(
-    run.path / FILE, 'the command that trained the run writes it'
-  )
+  fields = writers.read_sealed(run.path / FILE, 'rmtl train writes it')
   path = run.path / 'metrics.json'
   metrics = json_files.read(path, 'rmtl train writes it')
   kind = 'calibrated' if calibrated else 'stages'
@@ -161,7 +158,8 @@ def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
       }
       for task in run.manifest.task_names
     }
-  return checked({**fields, 'tasks': tasks}, run.manifest, f'{path.parent}')
+  record = {'fields': fields['fields'], 'tasks': tasks}
+  return checked(record, run.manifest, f'{path.parent}')
 
 
 def read(path: pathlib.Path, manifest: manifest_lib.Manifest) -> Record:
@@ -184,8 +182,10 @@ def read(path: pathlib.Path, manifest: manifest_lib.Manifest) -> Record:
   return checked(found, manifest, str(path))
 
 
-def checked(record: Any, manifest: manifest_lib.Manifest, where: str) -> Record:
-  """Refuses a record with other fields, tasks or shapes; returns it.
+def checked(
+  record: Record, manifest: manifest_lib.Manifest, where: str
+) -> Record:
+  """Refuses a record of other fields, groups or tasks; returns it.
 
   Raises:
     types.InputError: names what is wrong.
@@ -193,42 +193,11 @@ def checked(record: Any, manifest: manifest_lib.Manifest, where: str) -> Record:
   with json_files.parsing(where):
     for field in manifest.fields:
       of = record['fields'][field.name]
-      groups = len(of['groups']) + 1
-      numbers = all(_finite(x) for x in of['groups'])
-      if field.kind != 'numeric':
-        numbers = all(type(x) is int for x in of['groups']) and all(
-          0 <= x < max(field.size, 1) for x in of['groups']
-        )
-      untrained = all(
-        len(ends) == 2
-        and all(type(x) is int and 0 < x <= field.size for x in ends)
-        for ends in of['untrained']
-      )
-      for split in SPLITS:
-        if not (
-          numbers
-          and untrained
-          and groups <= _MOST_GROUPS
-          and len(of['counts'][split]) == groups
-          and _are_counts(of['counts'][split])
-          and _finite(of['blank'][split])
-        ):
-          raise ValueError(f'fields: {field.name!r}: not as rmtl writes it')
+      groups = {len(of['groups']) + 1, *map(len, of['counts'].values())}
+      if len(groups) > 1 or max(groups) > _MOST_GROUPS:
+        raise ValueError(f'fields: {field.name!r}: groups without counts')
     for task in manifest.task_names:
       of = record['tasks'][task]
-      if not (
-        len(of['counts']) == len(of['edges']) + 1
-        and all(map(_finite, of['edges']))
-        and _are_counts(of['counts'])
-        and all(v is None or _finite(v) for v in of['metrics'].values())
-      ):
-        raise ValueError(f'tasks: {task!r}: not as rmtl writes it')
+      if len(of['counts']) != len(of['edges']) + 1:
+        raise ValueError(f'tasks: {task!r}: edges without counts')
   return record
-
-
-def _are_counts(values: Sequence[Any]) -> bool:
-  return all(_finite(v) and v >= 0 for v in values)
-
-
-def _finite(value: Any) -> bool:
-  return type(value) in (int, float) and math.isfinite(value)
