@@ -319,7 +319,7 @@ def _p_value(value: float | None) -> str:
 
 def _setting(results: Results) -> list[str]:
   """Describes data, seeds and budget."""
-  rows, budget = results['data']['rows'], results['budget']
+  rows, config = results['data']['rows'], results['config']
   sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
   names = ', '.join(str(seed) for seed in results['seeds'])
   lines = [
@@ -329,20 +329,21 @@ def _setting(results: Results) -> list[str]:
   ]
   if not any(method['weighting'] for method in results['methods']):
     return lines
-  rates = budget['learning_rates']
+  rates = config['compare']['learning_rates']
   shown = ', '.join(f'{rate:g}' for rate in rates)
   how = 'the same for all'
   if len(rates) > 1:
+    seeds = min(config['compare']['tuning_seeds'], len(results['seeds']))
     how = (
       'chosen for every method and control by the best mean validation'
       f' {validation_monitor.of_record(results).word} over'
-      f' {comparison.count(budget["tuning_seeds"], "tuning seed")}'
+      f' {comparison.count(seeds, "tuning seed")}'
     )
   return [
     *lines,
     'Weighted methods of one backbone and seed start from the same pre-trained'
-    f' parameters and train for {budget["finetune_epochs"]} epochs; the best on'
-    ' validation is kept, the pre-trained model (epoch 0) included.',
+    f' parameters and train for {config["finetune"]["max_epochs"]} epochs; the'
+    ' best on validation is kept, the pre-trained model (epoch 0) included.',
     f'Learning rate of stage 3: {shown}, {how}.',
   ]
 

@@ -168,8 +168,7 @@ class Runs:
   Attributes:
     config: settings of all runs.
     monitor: what decides between runs, of the validation rows.
-    splits: the data.
-    spec: of the data's features.
+    shared: settings of batches -> data and models.
     finished: number of runs that were trained since the start.
   """
 
@@ -191,7 +190,7 @@ class Runs:
     """
     self.config, self._searching = config, searching
     self.monitor = validation_monitor.of(config.evaluation.monitor)
-    self.splits = {
+    self._splits = {
       name: split_data.read(run.data_dir, run.manifest, name, config.batch)
       for name in manifest_lib.SPLITS
       if name != 'test' or not searching
@@ -203,19 +202,19 @@ class Runs:
       copies=3,
     )
     self._path, self._manifest = run.path, run.manifest
-    self.spec = run.manifest.feature_spec()
+    self._spec = run.manifest.feature_spec()
     self._vectors = vectors.read(run.data_dir, run.manifest)
     self._live = live or progress_lib.Progress(brief=True)
     self._interrupted, self.finished = interrupted, 0
-    self._share = functools.cache(self._make_shared)
+    self.shared = functools.cache(self._make_shared)
     self._train_rows = functools.lru_cache(1)(self._completed)
 
   def _make_shared(self, batch: config_lib.BatchConfig) -> _Shared:
     splits = {
       name: dataclasses.replace(split, config=batch)
-      for name, split in self.splits.items()
+      for name, split in self._splits.items()
     }
-    spec = split_data.with_room(self.spec, splits['train'])
+    spec = split_data.with_room(self._spec, splits['train'])
     models = models_lib.Models(spec, vectors=self._vectors)
     lists = None
     if 'test' in splits:
@@ -224,13 +223,13 @@ class Runs:
 
   def _completed(self, config: config_lib.Config) -> split_data.Split:
     """The train rows with the labels of `config.delayed`."""
-    train = self._share(config.batch).splits['train']
-    return delayed.complete(config, self.spec, train, self._live)
+    train = self.shared(config.batch).splits['train']
+    return delayed.complete(config, self._spec, train, self._live)
 
   def check(self, configs: Iterable[config_lib.Config]) -> None:
     """Raises InputError unless networks with these settings fit the data."""
     for config in configs:
-      self._share(config.batch).models.check(config)
+      self.shared(config.batch).models.check(config)
 
   def _missing(self, jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if not self._file(job).exists()]
@@ -278,7 +277,7 @@ class Runs:
 
   def _critics(self, job: Job) -> Any:
     """Critics' parameters, trained if they are missing."""
-    if self._critics_file(job).exists():
+    if self.critics_file(job).exists():
       return self._kept('critic', job)
     config = job.config(self.config)
     context = self._context(config, self._unfinished('critic', job))
@@ -305,7 +304,7 @@ class Runs:
       'converged': critics.converged(critics.errors_of(arms), config.critic),
       'seconds': sum(entry['seconds'] for entry in context.history),
     }
-    _write(self._critics_file(job), record)
+    _write(self.critics_file(job), record)
     context.drop_store()
     return params
 
@@ -348,7 +347,7 @@ class Runs:
     self, config: config_lib.Config, store: checkpoints.LateStore
   ) -> context_lib.Context:
     """The context of one model's settings: a run's, or a member's."""
-    shared = self._share(config.batch)
+    shared = self.shared(config.batch)
     return context_lib.Context(
       config,
       self._manifest.task_names,
@@ -373,12 +372,11 @@ class Runs:
   ) -> None:
     """Writes the record of a run, or of an ensemble as one model.
 
-    It has `best_epoch` (the latest member's), `validation_auc` and, where it is
-    monitored, `validation_logloss` (means over tasks: of one model by epoch, of
-    an ensemble its own), `kept` (the same of the parameters that are kept),
-    `seconds` and, unless this is a search, the entries of `_tested`.
+    It has `epochs`, `best_epoch` (the latest member's), `kept` (the monitored
+    figure and the AUC on validation, means over tasks), `seconds` and, unless
+    this is a search, the entries of `_tested`.
     """
-    shared = self._share(contexts[0].config.batch)
+    shared = self.shared(contexts[0].config.batch)
     trained = trained_ensemble.fitted(
       trained_ensemble.Ensemble(
         shared.models,
@@ -391,20 +389,13 @@ class Runs:
     found = validation.measure(predict(contexts[0].validation), contexts[0])
     shown = {validation_monitor.AUC, self.monitor}
     kept = {one.figure: found.value(one) for one in shown}
-    curves = {name: [value] for name, value in kept.items()}
-    if len(contexts) == 1:
-      before = {}
-      if stage == 'finetune':  # epoch 0 is the pre-trained model, at its best
-        before = self.record(job.pretrained)['kept']
-      curves = _curves(contexts[0], stage, shown, before)
     entries = [e for c in contexts for e in c.history if e['stage'] == stage]
     record = {
       'method': job.method.name,
       'seed': job.seed,
       'learning_rate': job.learning_rate,
-      **({'ensemble': len(contexts)} if len(contexts) > 1 else {}),
+      'epochs': max((entry['epoch'] for entry in entries), default=0),
       'best_epoch': max(trained.best_epochs(stage)),
-      **curves,
       'kept': kept,
       **({} if self._searching else self._tested(predict, shared)),
       'seconds': sum(entry.get('seconds', 0.0) for entry in entries),
@@ -454,16 +445,13 @@ class Runs:
     """The monitored value of a finished run's kept epoch."""
     return self.record(job)['kept'][self.monitor.figure]
 
-  def critics_record(self, job: Job) -> Record:
-    """Reads finished critics' record."""
-    return _read(self._critics_file(job))
-
   def _file(self, job: Job) -> pathlib.Path:
     rate = '' if job.learning_rate is None else str(job.learning_rate)
     runs = self._path / ('trials' if self._searching else 'runs')
     return runs / _slug(job.method) / rate / f'{job.seed}.json'
 
-  def _critics_file(self, job: Job) -> pathlib.Path:
+  def critics_file(self, job: Job) -> pathlib.Path:
+    """Where the record of critics is."""
     return self._path / 'critics' / _slug(job.method) / f'{job.seed}.json'
 
   def _unfinished(self, stage: str, job: Job) -> checkpoints.LateStore:
@@ -488,7 +476,7 @@ class Runs:
       types.InputError: they are damaged or gone.
     """
     config, directory = job.method.config(self.config), self._place(stage, job)
-    shapes = self._share(config.batch).models.shapes_left(config, stage)
+    shapes = self.shared(config.batch).models.shapes_left(config, stage)
     store = checkpoints.Store(directory, keep=1)
     with contextlib.closing(store):
       restored = store.restore(lambda record: shapes)
@@ -500,26 +488,13 @@ class Runs:
     return restored.arrays
 
 
-def _curves(
-  context: context_lib.Context,
-  stage: str,
-  shown: Iterable[validation_monitor.Monitor],
-  before: Mapping[str, float],
-) -> dict[str, list[float | None]]:
-  """Validation figures by epoch; `before` are those of epoch 0, if kept."""
-  history = [entry for entry in context.history if entry['stage'] == stage]
-  auc, found = validation_monitor.AUC, {}
-  for one in shown:
-    first = [before[one.figure]] if before else []
-    if one == auc:
-      names = [f'validation_auc_{task}' for task in context.tasks]
-      found[one.figure] = first + [
-        validation_monitor.mean([entry[name] for name in names])
-        for entry in history
-      ]
-    else:
-      found[one.figure] = first + [entry[one.figure] for entry in history]
-  return found
+def _slug(method: Method) -> str:
+  """Turns the method's name into a file name; a hash replaces a long end."""
+  name = re.sub(r'[^\w.+@=-]', ',', method.name)
+  if len(name) <= _LONGEST_NAME:
+    return name
+  digest = hashlib.blake2b(method.name.encode(), digest_size=8).hexdigest()
+  return f'{name[:_LONGEST_NAME]}-{digest}'
 
 
 def _write(file: pathlib.Path, record: Record) -> None:
@@ -529,15 +504,6 @@ def _write(file: pathlib.Path, record: Record) -> None:
 
 def _read(file: pathlib.Path) -> Record:
   return writers.read_sealed(file, 'remove it to train the run again')
-
-
-def _slug(method: Method) -> str:
-  """Turns the method's name into a file name; a hash replaces a long end."""
-  name = re.sub(r'[^\w.+@=-]', ',', method.name)
-  if len(name) <= _LONGEST_NAME:
-    return name
-  digest = hashlib.blake2b(method.name.encode(), digest_size=8).hexdigest()
-  return f'{name[:_LONGEST_NAME]}-{digest}'
 
 
 @contextlib.contextmanager
@@ -573,7 +539,7 @@ def _results(
       seconds[stage] = seconds.get(stage, 0.0) + record.pop('seconds')
       kept.append(record)
   trained = [
-    runs.critics_record(Job(critic, seed))
+    _read(runs.critics_file(Job(critic, seed)))
     for critic in dict.fromkeys(m.critics for m in methods if m.needs_critics)
     for seed in seeds
   ]
@@ -581,19 +547,15 @@ def _results(
   differences = comparison.differences(
     described, kept, tasks, replicates, intervals.CONFIDENCE
   )
-  test = runs.splits['test']
+  shared = runs.shared(config.batch)
+  train, test = shared.splits['train'].host, shared.splits['test'].host
   return {
     'split': 'test',
     'tasks': list(tasks),
     'seeds': list(seeds),
     'data': {
       'source': run.manifest.source,
-      'rows': {name: s.host.rows for name, s in runs.splits.items()},
-    },
-    'budget': {
-      'finetune_epochs': config.finetune.max_epochs,
-      'learning_rates': list(config.compare.learning_rates),
-      'tuning_seeds': min(config.compare.tuning_seeds, len(seeds)),
+      'rows': {name: s.host.rows for name, s in shared.splits.items()},
     },
     'methods': described,
     'summary': comparison.summarise([m.name for m in methods], kept, tasks),
@@ -602,13 +564,9 @@ def _results(
     'tuning': list(tuning),
     'critics': trained,
     'baseline': figures.rate_baseline(
-      runs.splits['train'].host,
-      test.host,
-      run.manifest,
-      config,
-      list_starts.of(test, run.manifest),
+      train, test, run.manifest, config, shared.lists
     ),
-    'oracle': figures.stages({}, test.host, tasks, config).get('oracle'),
+    'oracle': figures.stages({}, test, tasks, config).get('oracle'),
     'warnings': _warnings(trained, tuning, rates),
     'runs': kept,
     'config': config_values.to_dict(config),

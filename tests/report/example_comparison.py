@@ -76,11 +76,6 @@ def build(
       'source': 'simulated',
       'rows': {'train': 36000, 'validation': 12000, 'test': 12000},
     },
-    'budget': {
-      'finetune_epochs': 4,
-      'learning_rates': [1e-3, 3e-4],
-      'tuning_seeds': min(4, seeds),
-    },
     'methods': methods,
     'runs': runs,
     'tuning': tuning,
@@ -161,10 +156,6 @@ def _run(method, seed, tasks, noise, generator):
     curve = 0.7 - 0.1 * np.exp(-np.arange(epochs)) + noise.mean()
   else:
     curve = 0.7 + noise.mean() + gain.mean() * (1 - 0.5 ** np.arange(5))
-  weights = {
-    task: {'mean': 1.2 + generator.normal(0, 0.01), 'deviation': 0.3}
-    for task in tasks
-  }
   aucs = 0.7 + 0.02 * np.arange(len(tasks)) + noise + gain
   return {
     'method': method['name'],
@@ -172,8 +163,6 @@ def _run(method, seed, tasks, noise, generator):
     'learning_rate': method['learning_rate'],
     'best_epoch': int(np.argmax(curve)) if seed else 0,
     'metrics': {t: _metrics(a) for t, a in zip(tasks, aucs, strict=True)},
-    'validation_auc': [float(v) for v in curve],
-    'weights': weights if weighting else None,
   }
 
 

