@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.report import pages
 from rmtl_jax.studies import backtesting
@@ -119,7 +121,11 @@ def _times(record: Record) -> pages.Table:
   """Seconds and passes of both arms, by day, and their sums."""
   days = record['days'][1:]
   costs = [
-    tuple(day['mean'][arm][what] for what in _COSTS for arm in backtesting.ARMS)
+    [
+      np.mean([one[arm][what] for one in day['runs']])
+      for what in _COSTS
+      for arm in backtesting.ARMS
+    ]
     for day in days
   ]
   rows = [

@@ -99,7 +99,7 @@ def page(path: pathlib.Path) -> pages.Page:
         pages.Section(
           'Learning',
           [_ABOUT_LEARNING],
-          tables=[_learning_rates(results), _critics(results)],
+          tables=[_learning_rates(results)],
         ),
         pages.Section(
           'Data',
@@ -260,30 +260,6 @@ def _learning_rates(results: Results) -> Table:
     *('chosen', 'best epoch', 'kept pre-trained'),
   )
   return Table(header, rows, title='Learning rates and epochs')
-
-
-def _critics(results: Results) -> Table:
-  """R2 and loss correlation of each critic, means over its seeds."""
-  rows = []
-  for label in dict.fromkeys(c['critic'] for c in results['critics']):
-    own = [c['statistics'] for c in results['critics'] if c['critic'] == label]
-    for task in results['tasks']:
-      means = (
-        comparison.mean_and_error([s[name][task] for s in own])['mean']
-        for name in ('r2', 'loss_correlation')
-      )
-      collapsed = sum(bool(s['collapsed'][task]) for s in own)
-      rows.append(
-        (
-          label,
-          task,
-          *(pages.number(mean, '.3g') for mean in means),
-          f'{collapsed} of {len(own)}',
-        )
-      )
-  header = ('critic', 'task', 'R2 of Q', 'corr(-Q, own loss)', 'collapsed')
-  title = 'Critics on the validation rows (R2: 1 is perfect, 0 is the mean)'
-  return Table(header, rows, 2, title)
 
 
 def _runs(results: Results, method: Record) -> list[Record]:

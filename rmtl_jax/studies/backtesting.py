@@ -129,7 +129,6 @@ def backtest(work: Backtest) -> Record:
           'train_rows': splits['train'].rows,
           'rows': splits['test'].rows,
           'runs': runs,
-          'mean': means(runs),
         }
       )
       if day.number:  # so that finished days can be looked at
@@ -430,42 +429,16 @@ def _record(found: Sequence[Record], options: Options) -> Record:
   }
 
 
-def means(runs: Sequence[Record]) -> Record:
-  """A day's figures over its seeds.
-
-  Returns:
-    By arm, as far as runs have it: `metrics` {task: {name: mean, None where no
-    run defines it}}, and of trained ones `seconds` and `passes`.
-  """
-  found: Record = {}
-  for arm in (*REFERENCES, *ARMS):
-    of_arm = [one[arm] for one in runs if arm in one]
-    if not of_arm:
-      continue
-    by_task = {
-      task: {
-        name: comparison.mean_and_error(
-          [one['metrics'][task][name] for one in of_arm]
-        )['mean']
-        for name in metrics
-      }
-      for task, metrics in of_arm[0]['metrics'].items()
-    }
-    costs = {
-      name: float(np.mean([one[name] for one in of_arm]))
-      for name in ('seconds', 'passes')
-      if name in of_arm[0]
-    }
-    found[arm] = {'metrics': by_task, **costs}
-  return found
-
-
 def of_day(
   day: Mapping[str, Any], arm: str, task: str, metric: str
 ) -> float | None:
-  """A metric of a day over its seeds; None where no run defines it."""
-  by_task = day['mean'].get(arm, {'metrics': {}})['metrics']
-  return by_task.get(task, {}).get(metric)
+  """The mean of a metric over a day's seeds; None where no run defines it."""
+  found = [
+    one[arm]['metrics'].get(task, {}).get(metric)
+    for one in day['runs']
+    if arm in one
+  ]
+  return comparison.mean_and_error(found)['mean']
 
 
 def summarise(days: Sequence[Record], task: str, metric: str) -> Record:

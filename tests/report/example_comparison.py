@@ -66,8 +66,6 @@ def build(
     for run in runs
     if replicates
   }
-  labels = sorted({m['backbone'] for m in methods})
-  labels += [':'.join(['ple', *n.split(':')[1:]]) for n in judged if ':' in n]
   results = {
     'split': 'test',
     'tasks': list(tasks),
@@ -79,11 +77,7 @@ def build(
     'methods': methods,
     'runs': runs,
     'tuning': tuning,
-    'critics': [
-      _critic(label, seed, tasks, generator)
-      for label in dict.fromkeys(labels)
-      for seed in range(seeds)
-    ],
+    'critics': [],
     'baseline': {task: _metrics(0.55) for task in tasks},
     'oracle': {task: _metrics(0.81) for task in tasks},
     'warnings': [],
@@ -172,19 +166,3 @@ def _replicates(run, tasks, draws, generator):
     means = [run['metrics'][task][metric] for task in tasks]
     values[metric] = draws + means + generator.normal(0.0, 8e-4, draws.shape)
   return values
-
-
-def _critic(label, seed, tasks, generator):
-  statistics = {
-    'r2': generator.normal(-0.05, 0.02, len(tasks)).tolist(),
-    'loss_correlation': generator.normal(0.06, 0.01, len(tasks)).tolist(),
-    'collapsed': [False] * len(tasks),
-  }
-  return {
-    'critic': label,
-    'seed': seed,
-    'statistics': {
-      name: dict(zip(tasks, values, strict=True))
-      for name, values in statistics.items()
-    },
-  }

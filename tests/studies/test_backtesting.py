@@ -185,7 +185,6 @@ def day(number, continued, scratch):
     'train_rows': 1000,
     'rows': 100,
     'runs': runs,
-    'mean': backtesting.means(runs),
   }
 
 
