@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rmtl_jax import clock, json_files, types
 from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import (
-  bootstrap,
   intervals,
   labelled,
   metric_registry,
@@ -51,7 +49,9 @@ def evaluate(
       or not finite.
   """
   _check(predictions.rows, rows)
-  bounds = _intervals([predictions], rows, config, seed)
+  bounds = intervals.session_intervals(
+    [predictions], rows, config.bootstrap, intervals.CONFIDENCE, seed
+  )
   rarer = intervals.rarer_sessions(rows)
   sessions = intervals.observed_sessions(rows)
   results = {}
@@ -72,8 +72,9 @@ def evaluate(
       value = measured(one.name, predictions, rows, k)
       if value is not None:
         record[one.name] = json_files.number(value)
-    for name, found in bounds[k].items():
-      record[f'{name}_interval'] = intervals.as_json(found)
+    for name, found in bounds.items():
+      if name in record:
+        record[f'{name}_interval'] = intervals.as_json(found[k])
     if is_binary:
       record['rarer_sessions'] = int(rarer[k])
     if predictions.lists is not None:
@@ -102,27 +103,6 @@ def measured(
   return one.function(rows.labels[seen, k], values[seen, k], seen_rows)
 
 
-@clock.part('intervals')
-def _intervals(
-  predictions: Sequence[labelled.Predicted],
-  rows: labelled.Labelled,
-  config: config_lib.EvaluationConfig,
-  seed: int,
-) -> list[dict[str, np.ndarray]]:
-  """Intervals {metric: f64[2]} of each task, or of first minus second set."""
-  found = intervals.session_intervals(
-    predictions, rows, config.bootstrap, intervals.CONFIDENCE, seed
-  )
-  return [
-    {
-      name: found[name][k]
-      for name in (bootstrap.METRICS if is_binary else bootstrap.ERRORS)
-      if name in found
-    }
-    for k, is_binary in enumerate(rows.is_binary)
-  ]
-
-
 def evaluate_difference(
   first: labelled.Predicted,
   second: labelled.Predicted,
@@ -142,7 +122,9 @@ def evaluate_difference(
   """
   for predictions in (first, second):
     _check(predictions.rows, rows)
-  bounds = _intervals([first, second], rows, config, seed)
+  bounds = intervals.session_intervals(
+    [first, second], rows, config.bootstrap, intervals.CONFIDENCE, seed
+  )
   results = {}
   for k, task in enumerate(rows.tasks):
     record: TaskMetrics = {}
@@ -151,8 +133,8 @@ def evaluate_difference(
       if a is None or b is None:
         continue
       record[name] = json_files.number(a - b)
-      if name in bounds[k]:
-        record[f'{name}_interval'] = intervals.as_json(bounds[k][name])
+      if name in bounds:
+        record[f'{name}_interval'] = intervals.as_json(bounds[name][k])
     results[task] = record
   return results
 

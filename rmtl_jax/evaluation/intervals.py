@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rmtl_jax import types
+from rmtl_jax import clock, types
 from rmtl_jax.evaluation import bootstrap, labelled, metrics
 
 # Coverage of all intervals.
@@ -45,17 +45,6 @@ def _holding(is_one: np.ndarray, rows: labelled.Labelled) -> np.ndarray:
     is_one = is_one & (rows.weights > 0.0)
   counts = [np.bincount(codes[of], minlength=sessions) for of in is_one.T]
   return np.array([np.count_nonzero(of) for of in counts], np.int64)
-
-
-def counts(rows: labelled.Labelled) -> list[tuple[int, int | None]]:
-  """`sessions` and `rarer` of each task, as `clusters` takes them."""
-  of_tasks = zip(
-    observed_sessions(rows), rarer_sessions(rows), rows.is_binary, strict=True
-  )
-  return [
-    (int(n), int(least) if is_binary else None)
-    for n, least, is_binary in of_tasks
-  ]
 
 
 def clusters(
@@ -128,6 +117,7 @@ def _tail(confidence: float, sessions: int | None) -> float | None:
   return float(special.ndtr(widened * special.stdtrit(sessions - 1, tail)))
 
 
+@clock.part('intervals')
 def session_intervals(
   predictions: Sequence[labelled.Predicted],
   rows: labelled.Labelled,
@@ -154,13 +144,14 @@ def session_intervals(
     name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
     for name, v in replicates.items()
   }
-  sessions = counts(rows)
+  sessions, rarer = observed_sessions(rows), rarer_sessions(rows)
+
+  def interval(name: str, values: np.ndarray, k: int) -> np.ndarray:
+    least = int(rarer[k]) if rows.is_binary[k] else None
+    count = clusters(name, int(sessions[k]), least)
+    return percentile_interval(values[:, k], confidence, count)
+
   return {
-    name: np.stack(
-      [
-        percentile_interval(v[:, k], confidence, clusters(name, *n))
-        for k, n in enumerate(sessions)
-      ]
-    )
+    name: np.stack([interval(name, v, k) for k in range(len(rows.tasks))])
     for name, v in values.items()
   }

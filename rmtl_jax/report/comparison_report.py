@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -337,7 +337,7 @@ _RULE = (
 
 
 def headlines(results: Results) -> list[str]:
-  """Lists the methods that pass, and those that kept their start."""
+  """Lists the methods that pass."""
   verdicts = results['verdicts']
   if not verdicts:
     return ['No method is judged: none of them has controls.']
@@ -347,7 +347,6 @@ def headlines(results: Results) -> list[str]:
       f'Not tested: {seeds}, and {comparison.MIN_PAIRS} pairs with a defined'
       ' AUC are needed against every control. There are means and intervals,'
       ' and no claims.',
-      *_unmoved(results),
     ]
   groups: dict[str, list[str]] = {}
   for method, group in itertools.groupby(verdicts, lambda v: v['method']):
@@ -362,35 +361,7 @@ def headlines(results: Results) -> list[str]:
     elif any(p is None for p in passes):
       word = 'Not tested'
     groups.setdefault(word, []).append(name)
-  lines = [f'{word}: {", ".join(names)}.' for word, names in groups.items()]
-  return [*lines, *_unmoved(results)]
-
-
-def _unmoved(results: Results) -> Iterator[str]:
-  """Names methods that kept the pre-trained parameters in every run.
-
-  Their difference to that model is 0 because nothing was trained better, which
-  a reader could take for a precise tie.
-  """
-  for method in results['methods']:
-    runs = _runs(results, method)
-    if not method['weighting'] or any(run['best_epoch'] for run in runs):
-      continue
-    same = [
-      control
-      for control in method['controls']
-      if not any(
-        d['mean']
-        for d in results['differences']
-        if (d['method'], d['control']) == (method['name'], control)
-      )
-    ]
-    if same:
-      yield (
-        f'{method["name"]}: in all {len(runs)} runs no epoch of fine-tuning was'
-        ' better on validation than the pre-trained parameters, so those were'
-        f' kept: the difference to {", ".join(same)} is 0 by construction.'
-      )
+  return [f'{word}: {", ".join(names)}.' for word, names in groups.items()]
 
 
 def _reasons(results: Results) -> list[str]:

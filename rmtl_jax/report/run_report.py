@@ -279,7 +279,7 @@ def settings(config: config_lib.Config) -> pages.Section:
   """The settings that differ from the paper's."""
   paper = config_values.flatten(config_lib.preset('paper'))
   rows = [
-    (name, _setting(value), _setting(paper[name]))
+    (name, *map(config_values.setting_text, (value, paper[name])))
     for name, value in config_values.flatten(config).items()
     if value != paper[name]
   ]
@@ -287,15 +287,6 @@ def settings(config: config_lib.Config) -> pages.Section:
   return pages.Section(
     'Settings', tables=[Table(('setting', 'value', 'paper'), rows, 3, title)]
   )
-
-
-def _setting(value: Any) -> str:
-  """Formats a setting's value as its flag takes it."""
-  if isinstance(value, list | tuple):
-    return ','.join(map(str, value)) or '(none)'
-  if isinstance(value, bool):
-    return str(value).lower()
-  return str(value) if value != '' else '(none)'
 
 
 def splits(manifest: manifest_lib.Manifest) -> Table:

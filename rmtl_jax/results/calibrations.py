@@ -30,8 +30,7 @@ def saved(run: workdir.Run) -> Maps:
   path = run.path / 'metrics.json'
   if not path.exists():
     return {}
-  record = _object(json_files.read(path), f'{path}')
-  maps = of_record(record, f'{path}: calibration')
+  maps = of_record(json_files.read(path), f'{path}: calibration')
   for stage, of_tasks in maps.items():
     for task in run.manifest.tasks:
       if task.is_binary and task.name not in of_tasks:
@@ -51,20 +50,14 @@ def of_record(record: Mapping[str, Any], where: str) -> Maps:
   Raises:
     types.InputError: an entry is no map.
   """
-  found = record.get('calibration', {})
-  return {
-    stage: {
-      task: calibration.from_json(fitted, f'{where}.{stage}.{task}')
-      for task, fitted in _object(maps, f'{where}.{stage}').items()
+  with json_files.parsing(where):
+    return {
+      stage: {
+        task: calibration.from_json(fitted, f'{where}.{stage}.{task}')
+        for task, fitted in maps.items()
+      }
+      for stage, maps in record.get('calibration', {}).items()
     }
-    for stage, maps in _object(found, where).items()
-  }
-
-
-def _object(value: Any, what: str) -> dict[str, Any]:
-  if not isinstance(value, dict):
-    raise types.InputError(f'{what}: expected a JSON object')
-  return value
 
 
 def fit(

@@ -25,15 +25,8 @@ from rmtl_jax.evaluation import (
 )
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.results import list_starts
-from rmtl_jax.weighting import weighting_registry
 
 Record = dict[str, Any]
-
-# Critics diverge if their TD error ends this many times above its minimum.
-RISEN = 10.0
-# Weights are constant if their deviation is below this times their mean:
-# rounding of a pass's sums can cause as much.
-CONSTANT_WEIGHTS = 1e-3
 
 
 def stages(
@@ -297,44 +290,4 @@ def critic_warnings(record: Mapping[str, Any]) -> list[str]:
         f' {record["mean_return"][task]:.4g}): its weights are noise; a smaller'
         ' --config.critic.learning_rate or discount may help'
       )
-  return lines
-
-
-def history_warnings(
-  history: Sequence[Mapping[str, Any]], weighting: str
-) -> list[str]:
-  """Warns of failures in training, one line each.
-
-  These are a TD error that ended RISEN times above its minimum
-  (in stage 2, or in stage 3 if the critics learn there), and weights that
-  hardly varied in the last epoch of stage 3.
-
-  Args:
-    history: records of epochs and passes, each run's in order.
-    weighting: of stage 3.
-  """
-  runs: dict[tuple[Any, str], list[Mapping[str, Any]]] = {}
-  for entry in history:
-    runs.setdefault((entry.get('member'), entry['stage']), []).append(entry)
-  lines = []
-  for (member, stage), entries in runs.items():
-    title = stage if member is None else f'member {member + 1}: {stage}'
-    errors = [e['td_error'] for e in entries if 'td_error' in e]
-    if errors and errors[-1] > RISEN * min(errors):
-      lines.append(
-        f'{title}: the critics diverge: their TD error has risen from'
-        f' {min(errors):.4g} to {errors[-1]:.4g}'
-      )
-    weighs = weighting_registry.find(weighting).by_row
-    if stage == 'finetune' and weighs:
-      last = entries[-1]
-      for name, value in last.items():
-        task = name.removeprefix('weight_deviation_')
-        if task == name:
-          continue
-        if value < CONSTANT_WEIGHTS * abs(last[f'weight_mean_{task}']):
-          lines.append(
-            f'{title}: the weights of {task} hardly varied (deviation'
-            f' {value:.2g} in the last epoch): they are constants'
-          )
   return lines

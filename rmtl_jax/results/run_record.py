@@ -98,9 +98,6 @@ def write(
     'split': 'test',
     **_build(run, trained, data, maps, values, chosen),
   }
-  record['warnings'] += figures.history_warnings(
-    history, run.config.weighting.name
-  )
   record['verdict'] = verdict.sentences(record)
   if run.started_from:
     record['started_from'] = run.started_from
