@@ -6,7 +6,7 @@ chooses the learning rates of stage 3 by it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,15 +47,6 @@ class Monitor(NamedTuple):
   def gain(self, value: float, other: float) -> float:
     """By how much `value` is better than `other`."""
     return self.sign * (value - other)
-
-  def best(self, values: Iterable[float]) -> float:
-    """The best of at least one value.
-
-    Examples:
-      >>> AUC.best([0.7, 0.8]), LOGLOSS.best([0.7, 0.8])
-      (0.8, 0.7)
-    """
-    return (max if self.sign > 0 else min)(values)
 
 
 AUC = Monitor('auc', 'AUC', 1.0, 0.0, 'mean validation AUC over tasks')

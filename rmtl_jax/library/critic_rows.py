@@ -12,7 +12,6 @@ from rmtl_jax import types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards, task_losses
-from rmtl_jax.results import row_values as values_lib
 from rmtl_jax.results import trained_ensemble
 from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import split_data
@@ -58,7 +57,7 @@ def row_values(
     workdir.check_own_data(run, (split,))
     trained = trained_ensemble.restore(run)
     rows = split_data.read(run.data_dir, run.manifest, split, run.config.batch)
-    members = values_lib.critic_values(trained, rows)
+    members = trained.critic_values(rows)
   if not members:
     raise types.InputError(f'{path}: no critics; rmtl train adds them')
   host, config = rows.host, run.config.critic

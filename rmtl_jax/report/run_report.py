@@ -227,36 +227,21 @@ def sentences(record: Record) -> list[str]:
 
 
 def remarks(record: Record) -> list[str]:
-  """Kept models, their differences, and limits of the numbers."""
-  started, paper = record.get('started_from'), record.get('paper_model')
-  refit = record.get('refit_of')
-  return [
-    *([verdict.started(started)] if started else []),
-    *([verdict.refit(refit)] if refit else []),
-    *([verdict.paper_model(paper['backbone'])] if paper else []),
-    *_kept(record),
-  ]
-
-
-def _kept(record: Record) -> Iterator[str]:
-  """The difference to the pre-trained model, and which models are that."""
-  epochs, stages_ = record['best_epoch'], record['stages']
-  by_task = record.get('difference', {}).get('finetune_minus_pretrain')
-  if by_task and stages_.get('finetune') != stages_.get('pretrain'):
+  """What the run began with, and its gain over the pre-trained model."""
+  found = []
+  if 'started_from' in record:
+    found.append(verdict.started(record['started_from']))
+  if 'refit_of' in record:
+    found.append(verdict.refit(record['refit_of']))
+  if 'paper_model' in record:
+    found.append(verdict.paper_model(record['paper_model']['backbone']))
+  stages, of = record['stages'], record.get('difference', {})
+  by_task = of.get('finetune_minus_pretrain')
+  if by_task and stages.get('finetune') != stages.get('pretrain'):
     parts = [verdict.difference(t, by_task[t]) for t in record['tasks']]
     what = verdict.ranking(by_task)
-    yield f'{what} against the pre-trained model: {"; ".join(parts)}.'
-  names = verdict.stage_names(record)
-  unmoved = [
-    names[stage]
-    for stage in ('constant', 'finetune')
-    if stage in epochs and _kept_note(record, stage) == 'kept: epoch 0'
-  ]
-  if unmoved:
-    yield (
-      f'Pre-trained parameters were kept by {" and ".join(unmoved)}: no epoch'
-      ' of fine-tuning was better on the validation rows.'
-    )
+    found.append(f'{what} against the pre-trained model: {"; ".join(parts)}.')
+  return found
 
 
 def provenance(record: Record) -> pages.Section:

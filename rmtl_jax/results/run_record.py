@@ -29,7 +29,6 @@ from rmtl_jax.results import (
   figures,
   list_starts,
   reference,
-  row_values,
   trained_ensemble,
   verdict,
 )
@@ -92,7 +91,7 @@ def write(
   """
   history = trained.history
   data = Data(run.manifest, rows['train'], rows['validation'], rows['test'])
-  values = row_values.critic_values(trained, data.validation)
+  values = trained.critic_values(data.validation)
   maps, chosen = _calibrate(run, trained, data.validation)
   record = {
     'split': 'test',
@@ -193,7 +192,7 @@ def evaluate(
         trained = trained_ensemble.weighted(trained, data.validation, run)
       if not chosen:
         maps, chosen = _calibrate(run, trained, data.validation)
-    values = row_values.critic_values(trained, data.validation)
+    values = trained.critic_values(data.validation)
     record = {
       'split': split,
       **({} if is_own else {'data_dir': str(place.resolve())}),
@@ -255,7 +254,7 @@ def _build(
   trained: trained_ensemble.Ensemble,
   data: Data,
   maps: calibrations.Maps,
-  critic_values: Sequence[row_values.CriticValues],
+  critic_values: Sequence[trained_ensemble.CriticValues],
   chosen: Mapping[str, Any],
 ) -> Record:
   """Builds the entries that metrics.json and evaluation/<split>.json share.
@@ -373,7 +372,7 @@ def _members(
 
 def _critics(
   run: workdir.Run,
-  critic_values: Sequence[row_values.CriticValues],
+  critic_values: Sequence[trained_ensemble.CriticValues],
   validation: split_data.Split,
 ) -> tuple[Record, list[str]]:
   """Statistics and curves of the critics on validation rows, and warnings.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +27,20 @@ _Part = TypeVar('_Part')
 
 # A member with less weight than this of every task is left out.
 _LEAST_WEIGHT = 0.05
+
+
+class CriticValues(NamedTuple):
+  """Values of rows by one member's critics.
+
+  Attributes:
+    config: the member's settings.
+    policy: pi(s) of its pre-trained actor, f32[R, K].
+    q_values: Q(s, pi(s)), f32[R, K].
+  """
+
+  config: config_lib.Config
+  policy: np.ndarray
+  q_values: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,15 +170,27 @@ class Ensemble:
 
     return by_name
 
-  @property
-  def has_critics(self) -> bool:
-    """Whether every member that has critics has finished stage 2."""
+  def critic_values(self, split: split_data.Split) -> list[CriticValues]:
+    """Q(s, pi(s)) of every row, by member; [] unless stage 2 has finished.
+
+    Each member's critics evaluate its own policy; trees have none.
+    """
     learn = [
-      'critic' in one.results
-      for one, config in zip(self.members, self.configs, strict=True)
+      (m, config)
+      for m, config in enumerate(self.configs)
       if not backbone_registry.is_fitted(config)
     ]
-    return bool(learn) and all(learn)
+    if not all('critic' in self.members[m].results for m, _ in learn):
+      return []
+    found = []
+    for m, config in learn:
+      predicted = self.of_member(m, 'pretrain', split).predictions
+      policy = task_losses.actions(self.models.spec.losses, predicted)
+      policy = np.asarray(policy)
+      critic = self.members[m].results['critic'].params
+      q_values = self.models.values(config, critic, split, policy)
+      found.append(CriticValues(config, policy, q_values))
+    return found
 
   @property
   def history(self) -> list[dict[str, Any]]:
