@@ -80,7 +80,7 @@ def encode(fit: fit_lib.Fit) -> Encoded:
   fields = fit.fields(table, edges, tables.vocabularies, tables.lists)
   return Encoded(
     table=table,
-    columns=_columns(rows, fields),
+    columns=_columns(rows, fields, fit.first_row),
     fields=fields,
     vocabularies={
       field.name: tables.lists[field.column].values
@@ -189,10 +189,13 @@ def value_sql(field: manifest_lib.Field) -> str:
 
 
 def _columns(
-  rows: source.SourceTable, fields: tuple[manifest_lib.Field, ...]
+  rows: source.SourceTable,
+  fields: tuple[manifest_lib.Field, ...],
+  first_row: int,
 ) -> tuple[str, ...]:
   """SQL of the columns to write, with the names of the contract."""
-  found = ['session_id', 'user_id', 'row_id', 'step', 'timestamp']
+  row_id = f'row_id + {first_row} AS row_id' if first_row else 'row_id'
+  found = ['session_id', 'user_id', row_id, 'step', 'timestamp']
   found += [f'{value_sql(f)} AS {sql.quote(f.column)}' for f in fields]
   found += [sql.quote(f'y_{task.name}') for task in rows.tasks]
   found += [sql.quote(f'w_{name}') for name in label_sql.weighted(rows.tasks)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
+  field_vectors,
   lists,
   numbers,
   sessionize,
@@ -32,7 +34,10 @@ class Fit:
     rows: of a reader, with as-of features.
     places: session, step and split of every row that is kept.
     options: `min_count`, `max_values` and `as_of`.
+    first_row: `row_id` of the first row in prepared data.
   """
+
+  first_row = 0
 
   def __init__(
     self,
@@ -204,6 +209,22 @@ class Fit:
       self.rows.user_field,
       self.rows.has_user,
     )
+
+  def write(
+    self,
+    fields: tuple[manifest_lib.Field, ...],
+    vocabularies: dict[str, vocabulary.Vocabulary],
+    directory: pathlib.Path,
+  ) -> tuple[tuple[manifest_lib.Field, ...], tuple[str, ...]]:
+    """Writes DIRECTORY/vocabulary and DIRECTORY/vectors.
+
+    Returns:
+      The fields for the manifest, and warnings for the report.
+    """
+    (directory / 'vocabulary').mkdir()
+    for name, one in vocabularies.items():
+      one.write(self.connection, directory / 'vocabulary' / f'{name}.parquet')
+    return field_vectors.write(self.connection, fields, vocabularies, directory)
 
 
 def constant(

@@ -1,7 +1,9 @@
 """Raw logs to prepared sessions: the flow of `rmtl prepare`.
 
 read -> check -> number sessions -> split -> as-of features -> encode -> write.
-`docs/prepared_data.md` states the contract of the result.
+`docs/prepared_data.md` states the contract of the result. `--extend` goes the
+same way with the past of prepared data, whose bins and scales it takes and
+whose vocabularies grow (rmtl_jax.preparation.extending).
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import (
   counts,
   encode,
-  field_vectors,
   fit,
   in_memory,
   label_statistics,
@@ -41,7 +42,8 @@ from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import base as base_lib
-from rmtl_jax.preparation.extending import extend, past
+from rmtl_jax.preparation.extending import extend, known
+from rmtl_jax.preparation.extending import past as past_lib
 from rmtl_jax.preparation.raw import raw_files as raw
 
 Progress = Callable[[str, float], None]
@@ -124,12 +126,7 @@ def _prepare(
       sql.translate_errors(),
       sql.connect(config.memory_limit, config.threads, spill) as connection,
     ):
-      if base is None:
-        manifest = _run(connection, record.read, given, directory, progress)
-      else:
-        manifest = extend.run(
-          connection, record.read, given, base, directory, progress
-        )
+      manifest = _run(connection, record.read, given, base, directory, progress)
     shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest = dataclasses.replace(manifest, digests=writer.digests(directory))
     manifest_file.write(manifest, directory)
@@ -141,39 +138,53 @@ def _run(
   connection: sql.Connection,
   reader: source.Reader,
   config: prepare_settings.PrepareConfig,
+  base: base_lib.Base | None,
   directory: pathlib.Path,
   progress: Progress,
 ) -> manifest_lib.Manifest:
+  """Writes all but the manifest, which it returns."""
   progress('read', 0.0)
+  first_row = 0 if base is None else past_lib.begin(connection, base)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
+  if base is not None:
+    rows = extend.as_the_data(connection, rows, base)
   progress('check', 0.35)
   value_checks.check(connection, rows, config.any_dates)
   window = time_window.of(config)
   rows = time_window.restrict(connection, rows, window)
-  rule = split_rules.find_rule(rows, config)
-  progress('sessions', 0.4)
   # Hashing the raw files releases the GIL and finding sessions leaves a core
   # idle, so both run at once. It starts after the checks: nobody should wait
   # for a hash before reading of a faulty value.
-  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+  with (
+    concurrent.futures.ThreadPoolExecutor(1) as pool,
+    past_lib.open_past(connection, base, rows, first_row, window) as past,
+  ):
+    rule = split_rules.SplitRule('rolling')
+    if past is None:
+      rule = split_rules.find_rule(rows, config)
+    progress('sessions', 0.4)
     names = raw.short_names(rows.files)
     digests = pool.map(raw.file_record, rows.files, names)
-    places, duplicates = _find_places(
-      connection, rows, config, rule, _end(connection, rows, window)
-    )
-    rows = logged = split_rules.without_split(connection, rows)
-    rows = asof.add_features(connection, rows, places, config)
+    if past is None:
+      end = _end(connection, rows, window)
+      places, duplicates = _find_places(connection, rows, config, rule, end)
+      rows = logged = split_rules.without_split(connection, rows)
+      rows = asof.add_features(connection, rows, places, config)
+      fitted = fit.Fit(connection, rows, places, config)
+    else:
+      logged = rows
+      places, duplicates = extend.find_places(rows, past)
+      rows = extend.add_features(rows, past, places)
+      fitted = known.Known(rows, places, past)
     progress('encode', 0.55)
-    encoded = encode.encode(fit.Fit(connection, rows, places, config))
+    encoded = encode.encode(fitted)
     kept = {field.name for field in encoded.fields}
     rows = asof_groups.without_fields(
       rows, [field.name for field in rows.fields if field.name not in kept]
     )
     progress('write', 0.8)
-
-    writer.write_vocabularies(connection, encoded, directory)
-    fields, lines = field_vectors.write(
-      connection, encoded.fields, encoded.vocabularies, directory
+    fields, lines = fitted.write(
+      encoded.fields, encoded.vocabularies, directory
     )
     encoded = dataclasses.replace(encoded, fields=fields)
     rows = dataclasses.replace(rows, warnings=rows.warnings + lines)
@@ -184,17 +195,27 @@ def _run(
       config.rows_per_file,
       lambda done: progress('write', 0.8 + 0.2 * done),
     )
+    if past is not None:
+      files |= extend.link_files(past.base, directory)
     if places.by_time:
-      past.write(
+      past_lib.write(
         connection,
         dataclasses.replace(logged, tasks=rows.tasks),
-        f'(SELECT *, session_id AS number FROM {places.whole})',
+        places.whole,
         encoded.users,
         directory,
         asof_tastes.recorded(encoded.fields),
+        past,
       )
     source_files = tuple(digests)
   of_splits = counts.of_splits(connection, encoded, rows, places, files)
+  report = _report(
+    connection, encoded, rows, places, duplicates, rule, of_splits
+  )
+  if past is not None:
+    return extend.add_to_manifest(
+      past, encoded.fields, of_splits, files, source_files, report
+    )
   return manifest_lib.Manifest(
     source=config.source,
     fields=encoded.fields,
@@ -213,9 +234,7 @@ def _run(
     | _delays(config.source, rows)
     | rows.options,
     source_files=source_files,
-    report=_report(
-      connection, encoded, rows, places, duplicates, rule, of_splits
-    ),
+    report=report,
   )
 
 
@@ -341,14 +360,9 @@ def _report(
     'warnings': [
       *rows.table.warnings,
       *rows.warnings,
-      *warning_lines.sessions(rows),
-      *warning_lines.duplicates(rows, duplicates),
-      *warning_lines.cut(rows, places),
-      *warning_lines.parted_users(connection, encoded, rule),
-      *warning_lines.immature(rows, places),
-      *warning_lines.late(connection, encoded, rows, places),
-      *warning_lines.one_class(rows, of_splits),
-      *warning_lines.fields(connection, encoded, rows),
+      *warning_lines.of_rows(
+        connection, encoded, rows, places, duplicates, rule, of_splits
+      ),
     ],
   }
 

@@ -26,7 +26,8 @@ class SplitRule:
   """How rows get their split.
 
   Attributes:
-    by: one of prepare_settings.SplitBy, but `auto`.
+    by: one of prepare_settings.SplitBy, but `auto`; `rolling` where new rows
+      become the test of prepared data.
     ratio: parts of the rows for train, validation and test (`time`, `random`,
       `user`).
     boundaries: where validation and test start, ms (`dates`).
@@ -43,7 +44,7 @@ class SplitRule:
   @property
   def by_time(self) -> bool:
     """Whether splits follow each other in time."""
-    return self.by in ('time', 'dates')
+    return self.by in ('time', 'dates', 'rolling')
 
   @property
   def is_given(self) -> bool:

@@ -30,8 +30,42 @@ _OTHER_SPLITS = (
   'other splits (--split_by=random, --split_dates) may have both classes'
 )
 # Instead, of rows that are added to data.
-ADD_MORE = '; they stay so: add more days at a time, to lose fewer'
-MORE_DAYS = 'more days at a time may have both classes'
+_ADD_MORE = '; they stay so: add more days at a time, to lose fewer'
+_MORE_DAYS = 'more days at a time may have both classes'
+
+
+def of_rows(
+  connection: sql.Connection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+  places: sessions_lib.RowPlaces,
+  duplicate_rows: int,
+  rule: split_rules.SplitRule,
+  of_splits: Mapping[str, manifest_lib.Split],
+) -> list[str]:
+  """All warnings; of rows that are added to data, those that new rows make.
+
+  Args:
+    duplicate_rows: exact duplicates.
+    rule: how rows were split; `rolling` where they are added.
+  """
+  if rule.by == 'rolling':
+    return [
+      *duplicates(rows, duplicate_rows),
+      *immature(rows, places, _ADD_MORE),
+      *late(connection, encoded, rows, places, _ADD_MORE),
+      *one_class(rows, of_splits, _MORE_DAYS),
+    ]
+  return [
+    *sessions(rows),
+    *duplicates(rows, duplicate_rows),
+    *cut(rows, places),
+    *parted_users(connection, encoded, rule),
+    *immature(rows, places),
+    *late(connection, encoded, rows, places),
+    *one_class(rows, of_splits),
+    *fields(connection, encoded, rows),
+  ]
 
 
 def sessions(rows: source.SourceTable) -> list[str]:

@@ -155,15 +155,6 @@ def _run_concurrently(
       pool.shutdown(cancel_futures=True)
 
 
-def write_vocabularies(
-  connection: sql.Connection, rows: encode.Encoded, directory: pathlib.Path
-) -> None:
-  """Writes DIRECTORY/vocabulary/<field>.parquet."""
-  (directory / 'vocabulary').mkdir()
-  for name, vocabulary in rows.vocabularies.items():
-    vocabulary.write(connection, directory / 'vocabulary' / f'{name}.parquet')
-
-
 def digests(directory: pathlib.Path) -> dict[str, str]:
   """SHA-256 of vocabularies and of what new days need, by their names.
 

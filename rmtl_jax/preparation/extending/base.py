@@ -12,9 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import source, time_window
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.extending import past as past_lib
 from rmtl_jax.preparation.schema import fields as fields_lib
 
 # Where new rows come from and go to; all other settings are the data's.
@@ -54,11 +52,6 @@ class Base:
     return first, splits['test'].end_ms
 
   @property
-  def as_of_fields(self) -> list[manifest_lib.Field]:
-    """The data's as-of features."""
-    return [f for f in self.manifest.fields if 'as_of' in f.details]
-
-  @property
   def tastes(self) -> tuple[str, ...]:
     """Names of the fields that `tastes` is made by.
 
@@ -66,23 +59,6 @@ class Base:
       types.InputError: as for tastes.recorded.
     """
     return asof_tastes.recorded(self.manifest.fields)
-
-  def fields_of(
-    self, rows: source.SourceTable
-  ) -> tuple[source.SourceField, ...]:
-    """The reader's fields that the data has, in its order.
-
-    Raises:
-      types.InputError: the new log lacks a field.
-    """
-    by_name = {field.name: field for field in rows.fields}
-    for field in self.manifest.fields:
-      if field.name not in by_name:
-        raise types.InputError(
-          f'{rows.table.place}: has no field {field.name!r}, which'
-          f' {self.directory} has'
-        )
-    return tuple(by_name[field.name] for field in self.manifest.fields)
 
 
 def read(
@@ -118,7 +94,6 @@ def read(
     raise types.InputError(
       f'{given[0]}: {directory}, which is extended, gives it; leave it out'
     )
-  past_lib.check(directory, len(manifest.options.get('extended', ())))
   if os.path.realpath(directory) == os.path.realpath(config.data_dir):
     raise types.InputError(
       f'data_dir: is {directory}, which is extended; name another directory'
@@ -151,32 +126,3 @@ def _schema(manifest: manifest_lib.Manifest) -> dict[str, Any] | None:
     for entry in schema.get('categorical', ())
   ]
   return schema | {'categorical': entries}
-
-
-def seam(base: Base, window: time_window.Window, first: int, last: int) -> int:
-  """Where the data ends and the new rows begin, ms: validation's new end.
-
-  Args:
-    first: the earliest of them, ms.
-    last: ms after which nothing is known to the data.
-
-  Raises:
-    types.InputError: `since` is before the end of the data, or nothing says
-      that labels of its test are known by then.
-  """
-  _, end = base.starts
-  if end is not None:
-    if window.since is not None and window.since < end:
-      raise types.InputError(
-        f'since: is {time_window.shown(window.since)}, before the end of'
-        f' {base.directory}, {time_window.shown(end)} (its until)'
-      )
-    return end
-  found = first if window.since is None else window.since
-  if found <= last:
-    raise types.InputError(
-      f'{base.directory}: has rows or labels up to {time_window.shown(last)},'
-      f' and the new rows begin at {time_window.shown(found)}: prepare it with'
-      ' --until, so that its test ends'
-    )
-  return found

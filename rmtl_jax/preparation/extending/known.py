@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
+  field_vectors,
   fit,
   lists,
   sessionize,
@@ -18,7 +19,6 @@ from rmtl_jax.preparation import (
   vocabulary,
 )
 from rmtl_jax.preparation.as_of import history
-from rmtl_jax.preparation.extending import base as base_lib
 from rmtl_jax.preparation.extending import past as past_lib
 
 
@@ -31,10 +31,8 @@ class Known(fit.Fit):
 
   def __init__(
     self,
-    connection: sql.Connection,
     rows: source.SourceTable,
     places: sessionize.RowPlaces,
-    base: base_lib.Base,
     past: past_lib.Past,
   ):
     """Reads nothing yet.
@@ -43,11 +41,12 @@ class Known(fit.Fit):
       rows: new rows with as-of features; fields are those of the data.
       places: of the rows in test.
     """
-    super().__init__(connection, rows, places, base.config)
-    self._base, self._past, self._shown = base, past, ''
-    self._known = {field.name: field for field in base.manifest.fields}
+    super().__init__(past.connection, rows, places, past.base.config)
+    self._base, self._past, self._shown = past.base, past, ''
+    self._known = {field.name: field for field in past.base.manifest.fields}
     if any(map(history.is_history, rows.fields)):
       self._shown = past.shown(rows)
+    self.first_row = past.first_row
     self.grown: dict[str, vocabulary.Grown] = {}
 
   def placed(self, table: str) -> str:
@@ -198,13 +197,17 @@ class Known(fit.Fit):
       found.append(dataclasses.replace(field, size=size))
     return tuple(found)
 
-  def write_vocabularies(self, directory: pathlib.Path) -> None:
-    """Writes DIRECTORY/vocabulary, with counts of rows that joined train."""
+  def write(
+    self,
+    fields: tuple[manifest_lib.Field, ...],
+    vocabularies: dict[str, vocabulary.Vocabulary],
+    directory: pathlib.Path,
+  ) -> tuple[tuple[manifest_lib.Field, ...], tuple[str, ...]]:
+    """As `fit.Fit.write`, with counts of rows that joined train."""
+    del vocabularies
     (directory / 'vocabulary').mkdir()
-    base = self._base
-    joined = [
-      base.directory / name for name in base.manifest.splits['validation'].files
-    ]
+    manifest, data_dir = self._base.manifest, self._base.directory
+    joined = [data_dir / name for name in manifest.splits['validation'].files]
     with (
       sql.name_errors(joined[0], 'not readable'),
       sql.scan_files(joined, 'parquet') as scan,
@@ -220,3 +223,5 @@ class Known(fit.Fit):
           )
         path = directory / 'vocabulary' / f'{name}.parquet'
         grown.write(self.connection, path, ids)
+    field_vectors.extend(data_dir, manifest, fields, directory)
+    return fields, ()

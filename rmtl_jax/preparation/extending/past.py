@@ -26,32 +26,23 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from rmtl_jax import types
-from rmtl_jax.preparation import label_sql, sessionize, source, sql
+from rmtl_jax.data import reading
+from rmtl_jax.preparation import (
+  contract,
+  label_sql,
+  sessionize,
+  source,
+  sql,
+  time_window,
+)
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
+from rmtl_jax.preparation.extending import base as base_lib
 from rmtl_jax.preparation.sources import pairs
 
 FOLDER = 'past'
 _USERS, _EVENTS = 'users.parquet', 'events.parquet'
 _FORMAT = 'FORMAT parquet, COMPRESSION zstd'
-
-
-def check(data_dir: pathlib.Path, extensions: int) -> None:
-  """Refuses data that lacks its past.
-
-  Raises:
-    types.InputError: names what is missing.
-  """
-  found = files(data_dir)
-  if not found:
-    raise types.InputError(
-      f'{data_dir}: has no {FOLDER}/, which extending needs; prepare it again'
-    )
-  # Sums over what is left of them would be wrong.
-  names = {path.name for path in found}
-  for i in range(1 + extensions):
-    if rows_file(i) not in names:
-      raise types.InputError(f'{data_dir / FOLDER / rows_file(i)}: not found')
 
 
 def rows_file(number: int) -> str:
@@ -69,30 +60,28 @@ class Past:
   """The rows before the new ones.
 
   Attributes:
+    base: the data that has them.
     connection: has its tables.
     rows: view of all past rows, keys in the types of the new rows, `row_id`
       below 0.
     first_row: `row_id` of the first new row in prepared data.
     next_session: number of the next session.
-    last_row: ms of the last row.
-    last: ms after which no row is, and no label becomes known.
     users: view of numbered users; empty if users are numbers.
     kinds: DuckDB types of its columns.
-    boundaries: starts of validation and test of the extended data, ms; known
-      from `seam` on.
+    boundaries: starts of validation and test of the extended data, and where
+      it is known its end, ms.
   """
 
+  base: base_lib.Base
   connection: sql.Connection
   rows: str
   first_row: int
   next_session: int
-  last_row: int
-  last: int
   users: str
   kinds: Mapping[str, str]
-  boundaries: sessionize.Boundaries = ()
+  boundaries: sessionize.Boundaries
 
-  def seen(self, rows: source.SourceTable, tastes: Sequence[str]) -> str:
+  def seen(self, rows: source.SourceTable) -> str:
     """Makes a view of the past rows that are in a split, for as-of features.
 
     Its columns are those of `as_of_features._with_keys`. A row has the label
@@ -101,7 +90,7 @@ class Past:
     end = self._split_end()
     columns = ['row_id', 'number AS session_id', 'timestamp']
     columns += [sql.quote(key) for key in rows.key_columns]
-    columns += map(sql.quote, map(asof_rates.value_column, tastes))
+    columns += map(sql.quote, map(asof_rates.value_column, self.base.tastes))
     values: dict[str, str] = {}
     for i, task in enumerate(rows.rated_tasks):
       label, time = f'y_{i}', 'NULL::BIGINT'
@@ -137,26 +126,40 @@ class Past:
     return sessionize.split_end_sql(split, self.boundaries)
 
 
-def next_row(
-  connection: sql.Connection, data_dir: pathlib.Path, raw_rows: int
-) -> int:
-  """The `row_id` of the first new row: none that is taken.
+def begin(connection: sql.Connection, base: base_lib.Base) -> int:
+  """Checks the files of the past, and makes `pairs.PAST` of a log of events.
 
-  Args:
-    raw_rows: number of raw rows that the data was made of.
+  Returns:
+    The `row_id` of the first new row in prepared data: none that is taken.
+
+  Raises:
+    types.InputError: damaged files, or one that is not there.
   """
+  data_dir, manifest = base.directory, base.manifest
+  found = files(data_dir)
+  if not found:
+    raise types.InputError(
+      f'{data_dir}: has no {FOLDER}/, which extending needs; prepare it again'
+    )
+  # Sums over what is left of them would be wrong.
+  for i in range(1 + len(manifest.options.get('extended', ()))):
+    path = data_dir / FOLDER / rows_file(i)
+    if path not in found:
+      raise types.InputError(f'{path}: not found')
+  raw_rows = manifest.report.get('raw_rows')
+  if type(raw_rows) is not int:
+    raise types.InputError(
+      f'{data_dir}: manifest.json: report lacks raw_rows; prepare it again'
+    )
+  # A value that occurs twice would double the rows that have it.
+  contract.check_vocabularies(data_dir, manifest)
+  reading.check_recorded(data_dir, manifest)
   with (
     sql.name_errors(data_dir / FOLDER, 'not readable'),
-    sql.scan_files(files(data_dir), 'parquet') as scan,
+    sql.scan_files(found, 'parquet') as scan,
   ):
     last = sql.fetch_value(connection, f'SELECT max(row_id) FROM {scan}')
-  return max(raw_rows, last + 1)
-
-
-def register_events(
-  connection: sql.Connection, data_dir: pathlib.Path, first_row: int
-) -> None:
-  """Makes `pairs.PAST`, for readers of events; nothing for other logs."""
+  first_row = max(raw_rows, last + 1)
   path = data_dir / FOLDER / _EVENTS
   if path.is_file():
     with (
@@ -167,26 +170,31 @@ def register_events(
         f'CREATE TABLE {pairs.PAST} AS SELECT'
         f' * REPLACE (row_id - {first_row} AS row_id) FROM {scan}'
       )
+  return first_row
 
 
 @contextlib.contextmanager
 def open_past(
   connection: sql.Connection,
-  data_dir: pathlib.Path,
+  base: base_lib.Base | None,
   rows: source.SourceTable,
   first_row: int,
-  tastes: Sequence[str] = (),
-) -> Iterator[Past]:
-  """Gives the past of DATA until the block ends.
+  window: time_window.Window,
+) -> Iterator[Past | None]:
+  """Gives the past of the data until the block ends; None without any data.
 
   Args:
-    rows: the new rows, for the types of keys.
-    first_row: of `next_row`.
-    tastes: names of the fields that `tastes` is made by.
+    rows: the new rows.
+    first_row: of `begin`.
 
   Raises:
-    types.InputError: files that can't be read, or lack a column.
+    types.InputError: files that can't be read, or lack a column; rows that
+      don't come after the data.
   """
+  if base is None:
+    yield None
+    return
+  data_dir = base.directory
   with contextlib.ExitStack() as stack:
     scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
     with sql.name_errors(data_dir / FOLDER, 'not readable'):
@@ -195,7 +203,7 @@ def open_past(
     replaced = [f'row_id - {first_row} AS row_id']
     keys = rows.key_columns
     keys |= {'session': 'session'} if has_session(rows) else {}
-    for key in (*keys, *map(asof_rates.value_column, tastes)):
+    for key in (*keys, *map(asof_rates.value_column, base.tastes)):
       if key not in known:
         raise types.InputError(
           f'{data_dir}: its past has no {key}; prepare it again'
@@ -205,25 +213,74 @@ def open_past(
     view = sql.create_view(
       connection, f'SELECT * REPLACE ({", ".join(replaced)}) FROM {scan}'
     )
-    latest = ['max(timestamp)']
-    for i, task in enumerate(source.told(rows.tasks)):
-      if task.timed:
-        latest.append(f'max(t_{i})')
-    delay = max((task.known_after_ms or 0 for task in rows.tasks), default=0)
-    number, last_row, last = sql.fetch_row(
-      connection,
-      f'SELECT max(number), max(timestamp), greatest({", ".join(latest)},'
-      f' max(timestamp) + {delay}) FROM {view}',
-    )
     users = ''
     path = data_dir / FOLDER / _USERS
     if path.is_file():
       found = stack.enter_context(sql.scan_file(path, 'parquet'))
       with sql.name_errors(path, 'not readable'):
         users = sql.create_view(connection, f'FROM {found}')
+    seam = _find_seam(connection, base, rows, view, window)
+    number = sql.fetch_value(connection, f'SELECT max(number) FROM {view}')
     yield Past(
-      connection, view, first_row, number + 1, last_row, last, users, known
+      *(base, connection, view, first_row, number + 1, users, known),
+      boundaries=(base.starts[0], seam, window.until),
     )
+
+
+def _find_seam(
+  connection: sql.Connection,
+  base: base_lib.Base,
+  rows: source.SourceTable,
+  past: str,
+  window: time_window.Window,
+) -> int:
+  """Where the data ends and the new rows begin, ms: validation's new end.
+
+  Raises:
+    types.InputError: no new row, one before the end of the data, `since`
+      before it, or nothing says that labels of its test are known by then.
+  """
+  latest = ['max(timestamp)']
+  for i, task in enumerate(source.told(rows.tasks)):
+    if task.timed:
+      latest.append(f'max(t_{i})')
+  delay = max((task.known_after_ms or 0 for task in rows.tasks), default=0)
+  last_row, last = sql.fetch_row(
+    connection,
+    f'SELECT max(timestamp), greatest({", ".join(latest)}, max(timestamp) +'
+    f' {delay}) FROM {past}',
+  )
+  _, end = base.starts
+  limit = last_row + 1 if end is None else end
+  first, early = sql.fetch_row(
+    connection,
+    'SELECT min(timestamp), min(row_id) FILTER (WHERE timestamp <'
+    f' {limit}) FROM {rows.view}',
+  )
+  if window.since is None and early is not None:
+    rows.table.fail(
+      early,
+      rows.time_column,
+      f'a time from {time_window.shown(limit)} on, where {base.directory}'
+      ' ends; --since leaves earlier rows out',
+    )
+  if first is None:  # events may make no row
+    raise types.InputError(f'{rows.table.place}: has no new row to add')
+  if end is not None:
+    if window.since is not None and window.since < end:
+      raise types.InputError(
+        f'since: is {time_window.shown(window.since)}, before the end of'
+        f' {base.directory}, {time_window.shown(end)} (its until)'
+      )
+    return end
+  found = first if window.since is None else window.since
+  if found <= last:
+    raise types.InputError(
+      f'{base.directory}: has rows or labels up to {time_window.shown(last)},'
+      f' and the new rows begin at {time_window.shown(found)}: prepare it with'
+      ' --until, so that its test ends'
+    )
+  return found
 
 
 def write(
@@ -238,7 +295,7 @@ def write(
   """Writes DIRECTORY/past of a log, or adds that of its new rows.
 
   Args:
-    placed: table of `row_id`, `number` and `start` of every row.
+    placed: table of `row_id`, `session_id` and `start` of every row.
     users: table of numbered users; empty if there is none.
     directory: of prepared data; the files of the past are linked there.
     tastes: names of the fields that `tastes` is made by.
@@ -283,7 +340,11 @@ def _rows_sql(
 ) -> str:
   """SQL of the columns of a file of past rows."""
   first_row = past.first_row if past else 0
-  columns = [f'r.row_id + {first_row} AS row_id', 'p.number', 'p.start']
+  columns = [
+    f'r.row_id + {first_row} AS row_id',
+    'p.session_id AS number',
+    'p.start',
+  ]
   columns.append('r.timestamp')
   keys = {'session': 'r.session'} if has_session(rows) else {}
   if rows.has_user:
