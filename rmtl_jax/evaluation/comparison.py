@@ -62,7 +62,6 @@ def differences(
   runs: Records,
   tasks: Sequence[str],
   replicates: Replicates,
-  confidence: float,
 ) -> list[Record]:
   """Computes every method minus each of its controls, seed by seed.
 
@@ -72,7 +71,6 @@ def differences(
     tasks: K names.
     replicates: (method, seed) to {metric: f64[B, K]}, the same draws of
       sessions for every method and seed.
-    confidence: coverage of both intervals, in (0, 1).
 
   Returns:
     One record per method, control, task and metric: `pairs` (seeds where both
@@ -96,7 +94,6 @@ def differences(
       values,
       replicates,
       k,
-      confidence,
       intervals.clusters(metric, *counts[task]),
     )
     for m in methods
@@ -148,7 +145,6 @@ def _difference(
   values: Mapping[tuple[str, str, str], Mapping[int, float]],
   replicates: Replicates,
   column: int,
-  confidence: float,
   sessions: int | None,
 ) -> Record:
   """Builds one record of `differences`, before Holm."""
@@ -165,12 +161,12 @@ def _difference(
   }
   drawn = _drawn(labels, seeds, replicates, column)
   if drawn is not None:
-    bounds = intervals.percentile_interval(drawn, confidence, sessions)
+    bounds = intervals.percentile_interval(drawn, sessions)
     record['bootstrap'] = intervals.as_json(bounds)
   if not seeds:
     return record
   a, b = [first[s] for s in seeds], [second[s] for s in seeds]
-  test = paired_t_test(a, b, confidence)
+  test = paired_t_test(a, b)
   for name in ('mean', 'standard_error', 'low', 'high'):
     record[name] = json_files.number(getattr(test, name))
   if len(seeds) >= MIN_PAIRS:
@@ -376,26 +372,21 @@ class CrossedMean(NamedTuple):
 def paired_t_test(
   first: Sequence[float] | np.ndarray,
   second: Sequence[float] | np.ndarray,
-  confidence: float = intervals.CONFIDENCE,
 ) -> PairedTTest:
   """Tests whether the mean of `first - second` over seeds is zero.
 
   Args:
     first: [n], one figure per seed.
     second: [n], the other model's, in the same order of seeds.
-    confidence: coverage of the interval of the mean difference.
 
   Returns:
     The test. If all differences are equal, the deviation is 0 and p is 1 for
     differences of 0, else 0.
-
-  Raises:
-    ValueError: not n >= 1 finite pairs.
   """
   # It takes a second to import, which most commands don't need.
   from scipy import stats
 
-  differences = _differences(first, second)
+  differences = np.subtract(first, second, dtype=np.float64)
   nan = float('nan')
   if len(differences) == 1:
     return PairedTTest(float(differences[0]), nan, nan, nan, nan)
@@ -404,7 +395,7 @@ def paired_t_test(
     return PairedTTest(mean, 0.0, mean, mean, 0.0 if mean else 1.0)
   test: Any = stats.ttest_1samp(differences, 0.0)
   error = float(stats.sem(differences))
-  bounds = test.confidence_interval(confidence)
+  bounds = test.confidence_interval(intervals.CONFIDENCE)
   mean, low, high = map(float, (differences.mean(), *bounds))
   return PairedTTest(mean, error, low, high, float(test.pvalue))
 
@@ -481,17 +472,3 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
   adjusted = np.empty(len(p))
   adjusted[order] = np.minimum(steps, 1.0)
   return adjusted
-
-
-def _differences(
-  first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
-) -> np.ndarray:
-  a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-  if a.ndim != 1 or a.shape != b.shape or not len(a):
-    raise ValueError(
-      f'expected two lists of one length >= 1, found {a.shape} and {b.shape}'
-    )
-  differences = a - b
-  if not np.isfinite(differences).all():
-    raise ValueError(f'expected finite pairs, found differences {differences}')
-  return differences

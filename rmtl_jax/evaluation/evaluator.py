@@ -50,7 +50,7 @@ def evaluate(
   """
   _check(predictions.rows, rows)
   bounds = intervals.session_intervals(
-    [predictions], rows, config.bootstrap, intervals.CONFIDENCE, seed
+    [predictions], rows, config.bootstrap, seed
   )
   rarer = intervals.rarer_sessions(rows)
   sessions = intervals.observed_sessions(rows)
@@ -123,7 +123,7 @@ def evaluate_difference(
   for predictions in (first, second):
     _check(predictions.rows, rows)
   bounds = intervals.session_intervals(
-    [first, second], rows, config.bootstrap, intervals.CONFIDENCE, seed
+    [first, second], rows, config.bootstrap, seed
   )
   results = {}
   for k, task in enumerate(rows.tasks):

@@ -69,7 +69,7 @@ def clusters(
 
 
 def percentile_interval(
-  values: np.ndarray, confidence: float, sessions: int | None = None
+  values: np.ndarray, sessions: int | None = None
 ) -> np.ndarray:
   """Computes the central interval, at the levels of Student's t.
 
@@ -77,25 +77,21 @@ def percentile_interval(
   interval of the rest would mislead and is NaN.
 
   Args:
-    values: f64[B, ...], NaN where undefined.
-    confidence: in (0, 1).
+    values: f64[B], NaN where undefined.
     sessions: n, see `clusters`. The quantiles are those of the normal at
       sqrt(n / (n - 1)) t, with n - 1 degrees of freedom. None: no correction.
 
   Returns:
-    f64[..., 2], low and high; NaN below two sessions.
+    f64[2], low and high; NaN below two sessions.
   """
-  flat = values.reshape(len(values), math.prod(values.shape[1:]))
-  interval = np.full((flat.shape[1], 2), np.nan)
-  tail = _tail(confidence, sessions)
-  for i, column in enumerate(flat.T):
-    defined = column[~np.isnan(column)]
-    if tail is not None and len(defined) and 2 * len(defined) >= len(column):
-      # Weibull's quantiles take order statistic p (B + 1): between neighbours
-      # lies a share 1 / (B + 1) of a new draw. The default, p (B - 1), would
-      # make intervals of few replicates too short.
-      interval[i] = np.quantile(defined, [tail, 1.0 - tail], method='weibull')
-  return interval.reshape(*values.shape[1:], 2)
+  tail = _tail(sessions)
+  defined = values[~np.isnan(values)]
+  if tail is None or not len(defined) or 2 * len(defined) < len(values):
+    return np.full(2, np.nan)
+  # Weibull's quantiles take order statistic p (B + 1): between neighbours lies
+  # a share 1 / (B + 1) of a new draw. The default, p (B - 1), would make
+  # intervals of few replicates too short.
+  return np.quantile(defined, [tail, 1.0 - tail], method='weibull')
 
 
 def as_json(bounds: np.ndarray) -> list[float] | None:
@@ -103,9 +99,9 @@ def as_json(bounds: np.ndarray) -> list[float] | None:
   return bounds.tolist() if np.isfinite(bounds).all() else None
 
 
-def _tail(confidence: float, sessions: int | None) -> float | None:
+def _tail(sessions: int | None) -> float | None:
   """The share of replicates outside, at each end; None below two sessions."""
-  tail = (1.0 - confidence) / 2.0
+  tail = (1.0 - CONFIDENCE) / 2.0
   if sessions is None:
     return tail
   if sessions < 2:
@@ -122,7 +118,6 @@ def session_intervals(
   predictions: Sequence[labelled.Predicted],
   rows: labelled.Labelled,
   count: int,
-  confidence: float,
   seed: int,
 ) -> dict[str, np.ndarray]:
   """Intervals of each task's metrics, or paired ones of a difference.
@@ -131,7 +126,6 @@ def session_intervals(
     predictions: one prediction set, or two, whose metrics are subtracted;
       finite.
     count: number of replicates; 0 gives NaN.
-    confidence: coverage, in (0, 1).
 
   Returns:
     Each of `bootstrap.METRICS`, of tasks that are not binary
@@ -149,7 +143,7 @@ def session_intervals(
   def interval(name: str, values: np.ndarray, k: int) -> np.ndarray:
     least = int(rarer[k]) if rows.is_binary[k] else None
     count = clusters(name, int(sessions[k]), least)
-    return percentile_interval(values[:, k], confidence, count)
+    return percentile_interval(values[:, k], count)
 
   return {
     name: np.stack([interval(name, v, k) for k in range(len(rows.tasks))])

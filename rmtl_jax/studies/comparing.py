@@ -30,7 +30,6 @@ from rmtl_jax.evaluation import (
   bootstrap,
   comparison,
   evaluator,
-  intervals,
   labelled,
   validation_monitor,
 )
@@ -544,9 +543,7 @@ def _results(
     for seed in seeds
   ]
   seconds['critic'] = sum(record.pop('seconds') for record in trained)
-  differences = comparison.differences(
-    described, kept, tasks, replicates, intervals.CONFIDENCE
-  )
+  differences = comparison.differences(described, kept, tasks, replicates)
   shared = runs.shared(config.batch)
   train, test = shared.splits['train'].host, shared.splits['test'].host
   return {

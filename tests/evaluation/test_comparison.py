@@ -45,7 +45,7 @@ def around(mean, count=16, spread=1e-4):
 
 
 def compared(runs, tasks=('click',), replicates=None):
-  return comparison.differences(METHODS, runs, tasks, replicates or {}, 0.95)
+  return comparison.differences(METHODS, runs, tasks, replicates or {})
 
 
 def chosen(records, **labels):

@@ -96,7 +96,7 @@ def judge(results, bootstrap=None):
   results['summary'] = comparison.summarise(
     [m['name'] for m in methods], runs, tasks
   )
-  found = comparison.differences(methods, runs, tasks, bootstrap or {}, 0.95)
+  found = comparison.differences(methods, runs, tasks, bootstrap or {})
   results['differences'] = found
   results['verdicts'] = comparison.verdicts(methods, found, tasks)
   return results
