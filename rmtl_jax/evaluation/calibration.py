@@ -195,10 +195,8 @@ def reliability(
   return points
 
 
-def wilson(
-  hits: float, rows: float, confidence: float = 0.95
-) -> tuple[float, float]:
-  """Wilson's score interval of a share: (low, high), in [0, 1].
+def wilson(hits: float, rows: float) -> tuple[float, float]:
+  """Wilson's 95 % score interval of a share: (low, high), in [0, 1].
 
   E. B. Wilson, "Probable inference, the law of succession, and statistical
   inference", JASA 22 (1927).
@@ -206,9 +204,8 @@ def wilson(
   Args:
     hits: number of positives, <= rows.
     rows: number of rows, >= 1.
-    confidence: coverage, in (0, 1).
   """
-  z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+  z = statistics.NormalDist().inv_cdf(0.975)
   share, z2 = hits / rows, z * z / rows
   center = (share + z2 / 2) / (1 + z2)
   half = z / (1 + z2) * (share * (1 - share) / rows + z2 / (4 * rows)) ** 0.5

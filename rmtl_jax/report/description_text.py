@@ -51,7 +51,6 @@ def text(record: Record) -> str:
     *([pairs._replace(rows=pairs.rows[first])] if pairs.rows else []),
     *([lateness(record)] if record['lateness'] else []),
     *([look_ahead(record)] if record['look_ahead'] else []),
-    sessions(record),
     drifts._replace(rows=drifts.rows[first]),
   ]
   lines = list(map(pages.text, parts))
@@ -140,15 +139,28 @@ def _listed(names: list[str]) -> str:
 
 
 def splits(record: Record) -> Table:
-  """Rows, sessions and times of every split."""
+  """Rows, sessions, rows of a session and the beginning of every split."""
   times = record['times']
   has_time = len({time for ends in times.values() for time in ends}) > 1
-  rows = []
-  for name, split in record['splits'].items():
-    ends = map(time, times[name]) if has_time else ()
-    rows.append((name, f'{split["rows"]:,}', f'{split["sessions"]:,}', *ends))
-  header = ('from (UTC)', 'to') if has_time else ()
-  return Table(('split', 'rows', 'sessions', *header), rows, 1)
+  shown = ('median', 'p99', 'longest')
+  rows = [
+    (
+      name,
+      f'{split["rows"]:,}',
+      f'{split["sessions"]:,}',
+      *(f'{record["session_lengths"][name][key]:,}' for key in shown),
+      *([time(times[name][0])] if has_time else []),
+    )
+    for name, split in record['splits'].items()
+  ]
+  header = (
+    'split',
+    'rows',
+    'sessions',
+    'rows of a session: median',
+    *shown[1:],
+  )
+  return Table((*header, *(['from (UTC)'] if has_time else [])), rows, 1)
 
 
 def label(value: float | None, kind: str) -> str:
@@ -240,21 +252,6 @@ def fields(of: Sequence[Record]) -> Table:
 def worst_first(of: Sequence[Record]) -> list[Record]:
   """The fields, those that drift most first."""
   return sorted(of, key=drift.order, reverse=True)
-
-
-def sessions(record: Record) -> Table:
-  """Rows of a session in every split."""
-  shown = ('median', 'p90', 'p99', 'longest')
-  rows = [
-    (
-      name,
-      f'{record["splits"][name]["sessions"]:,}',
-      f'{of["mean"]:.2f}',
-      *(f'{of[quantile]:,}' for quantile in shown),
-    )
-    for name, of in record['session_lengths'].items()
-  ]
-  return Table(('split', 'sessions', 'mean rows', *shown), rows, 1)
 
 
 def time(ms: int) -> str:

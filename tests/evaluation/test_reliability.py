@@ -18,10 +18,10 @@ def test_two_bins_by_hand():
 
 def test_wilson_by_hand():
   # Of 1 in 2 at z = 1.96: 0.5 -+ 1.96 / (1 + z2 / 2) sqrt(1 / 8 + z2 / 16).
-  low, high = calibration.wilson(1, 2, 0.95)
+  low, high = calibration.wilson(1, 2)
   np.testing.assert_allclose((low, high), (0.0945, 0.9055), atol=1e-4)
   # No event in 10 rows: z2 / (10 + z2).
-  low, high = calibration.wilson(0, 10, 0.95)
+  low, high = calibration.wilson(0, 10)
   np.testing.assert_allclose((low, high), (0.0, 0.27753), atol=1e-5)
 
 
