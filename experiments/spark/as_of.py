@@ -45,28 +45,19 @@ def compute(
   work: work_lib.Work,
   places: sessions.RowPlaces,
   described: source.SourceTable,
-  groups: Sequence[str],
-  idle_ms: int,
-  numbers: Sequence[str] = (),
-  tastes: Sequence[str] = (),
+  plan: asof_groups.Plan,
 ) -> Features:
-  """Computes the features of groups.
+  """Computes the features of a plan but histories.
 
   Args:
     work: where.
     places: rows with session and split.
     described: what the log has, tasks with the edges of their ranks.
-    groups: some of prepare_config.AS_OF, not `history`; at least one.
-    idle_ms: the idle time after which a label counts as known.
-    numbers: names of the log's numbers that `slate` compares.
-    tastes: names of the fields that `tastes` is made by.
+    plan: at least one group but `history`.
   """
-  tasks, rated_tasks = described.binary_tasks, described.rated_tasks
-  if asof_slates.GROUP not in groups:
-    numbers = ()
-  rated = asof_groups.rated_keys(described, groups, tastes)
-  if asof_tastes.GROUP not in groups:
-    tastes = ()
+  groups, rated_tasks = plan.groups, described.rated_tasks
+  numbers = plan.numbers if asof_slates.GROUP in groups else ()
+  tastes = plan.tastes if asof_tastes.GROUP in groups else ()
   keyed = work.keep(
     _with_keys(work, places, described, numbers, tastes), 'keyed'
   )
@@ -76,7 +67,7 @@ def compute(
       'keyed', rated_tasks, _is_train(places, rated_tasks)
     )
     train = work.query(query, keyed=keyed).collect()[0]
-  tables, details = [], {}
+  tables = []
   windows = asof_windows.features_of(described, groups)
   if windows:
     columns = ', '.join(
@@ -84,26 +75,23 @@ def compute(
     )
     query = f'SELECT row_id, {columns} FROM keyed'
     tables.append(work.query(query, keyed=keyed))
-  if rated:
-    tables += _rates(work, keyed, rated, rated_tasks, idle_ms, train)
-    details |= asof_rates.rate_details(rated, rated_tasks, train)
-  if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
+  if rated := asof_groups.rated_keys(described, plan):
+    tables += _rates(work, keyed, rated, rated_tasks, plan.idle_ms, train)
+  tasks = asof_groups.positives(described, plan)
+  if source.with_label_time(tasks):
     query = asof_recency.features_sql('keyed', tasks)
     tables.append(work.query(query, keyed=keyed))
-    details |= asof_recency.gap_details(tasks)
   if 'feedback' in groups:
     tables.append(_feedback(work, keyed, rated_tasks, train))
-    details |= asof_feedback.feedback_details(rated_tasks, train)
   if asof_slates.GROUP in groups:
     query = asof_slates.features_sql('keyed', numbers)
     tables.append(work.query(query, keyed=keyed))
-    details |= asof_slates.details(numbers)
   tables = [work.keep(table, f'features_{i}') for i, table in enumerate(tables)]
   # Rows without a key have no rates of it.
   whole = keyed.select('row_id')
   for table in tables:
     whole = whole.join(table, 'row_id', 'left')
-  return Features(whole, details)
+  return Features(whole, asof_groups.features(described, plan, train))
 
 
 def with_edges(

@@ -171,25 +171,16 @@ def _add_features(
   tastes: Sequence[str] = ()
   if asof_groups.looks_at_tastes(described, config):
     tastes = as_of.find_tastes(work, log, described)
-  found = asof_groups.find_supported(
+  plan, left_out = asof_groups.find_supported(
     described, places.record.rate_keys, config, slates, tastes
   )
-  described = asof_groups.declare(described, found, config)
-  if not found.binned:
+  described = asof_groups.declare(described, plan, left_out, config)
+  if not {*plan.groups} - {'history'}:
     return described, places.rows
-  idle_ms = round(config.idle_minutes * 60_000)
-  if {*found.groups} & {*asof_groups.LABELLED}:
+  if {*plan.groups} & {*asof_groups.LABELLED}:
     described = as_of.with_edges(work, places, described)
-  made = as_of.compute(
-    work,
-    places,
-    described,
-    found.binned,
-    idle_ms,
-    found.numbers,
-    found.tastes,
-  )
-  fields = asof_groups.binned_fields(described, found, made.details)
+  made = as_of.compute(work, places, described, plan)
+  fields = asof_groups.binned_fields(made.details)
   features = made.rows.select(
     'row_id',
     *(

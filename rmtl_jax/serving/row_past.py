@@ -354,7 +354,7 @@ class Past:
       self.connection,
       past_log.source_table(self._log_schema),
       self._places,
-      asof.Plan(
+      asof_groups.Plan(
         groups,
         idle_ms(self.manifest),
         tastes=tuple(self._log_schema.tastes),

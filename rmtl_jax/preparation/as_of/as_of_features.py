@@ -22,30 +22,11 @@ from rmtl_jax.config import prepare_settings
 from rmtl_jax.preparation import label_sql, ranks, sessionize, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.as_of import history, window_features
 from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import recency as asof_recency
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
-from rmtl_jax.preparation.as_of import window_features
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """What to compute.
-
-  Attributes:
-    groups: some of prepare_settings.AS_OF, not `history`; at least one.
-    idle_ms: the idle time after which a label counts as known.
-    numbers: names of the log's numbers that `slate` compares.
-    tastes: names of the fields that `tastes` is made by.
-    train: each task's prior rate; that of the train rows if None.
-  """
-
-  groups: tuple[str, ...]
-  idle_ms: int
-  numbers: Sequence[str] = ()
-  tastes: Sequence[str] = ()
-  train: Sequence[float] | None = None
 
 
 def add_features(
@@ -74,22 +55,16 @@ def add_features(
   tastes: Sequence[str] = ()
   if asof_groups.looks_at_tastes(rows, config):
     tastes = asof_tastes.find(connection, rows)
-  supported = asof_groups.find_supported(
+  plan, left_out = asof_groups.find_supported(
     rows, places.rate_keys, config, slates, tastes
   )
-  rows = asof_groups.declare(rows, supported, config)
-  if not supported.binned:
+  rows = asof_groups.declare(rows, plan, left_out, config)
+  if not {*plan.groups} - {history.GROUP}:
     return rows
-  if {*supported.groups} & {*asof_groups.LABELLED}:
+  if {*plan.groups} & {*asof_groups.LABELLED}:
     rows = with_edges(connection, rows, places)
-  plan = Plan(
-    supported.binned,
-    round(config.idle_minutes * 60_000),
-    supported.numbers,
-    supported.tastes,
-  )
-  table, details = compute_features(connection, rows, places, plan)
-  fields = asof_groups.binned_fields(rows, supported, details)
+  table, made = compute_features(connection, rows, places, plan)
+  fields = asof_groups.binned_fields(made)
   return dataclasses.replace(
     rows,
     view=join(connection, rows, table, fields),
@@ -124,11 +99,11 @@ def compute_features(
   connection: sql.Connection,
   rows: source.SourceTable,
   places: sessionize.RowPlaces,
-  plan: Plan,
+  plan: asof_groups.Plan,
   labelled: str = '',
   past: str = '',
 ) -> tuple[str, dict[str, dict[str, Any]]]:
-  """Computes the features of a plan, not yet binned.
+  """Computes the features of a plan but histories, not yet binned.
 
   Args:
     rows: whose tasks know the edges of their ranks, where groups read these.
@@ -140,39 +115,36 @@ def compute_features(
 
   Returns:
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
-    details for the manifest, by name.
+    all features (see groups.features).
   """
   groups, train = plan.groups, plan.train
   keyed = _with_keys(connection, rows, places, plan, labelled)
-  tasks, rated = rows.binary_tasks, rows.rated_tasks
+  rated = rows.rated_tasks
   if train is None and set(groups) & set(asof_groups.LABELLED):
     is_train = [places.is_mature_train(t.known_after_ms or 0) for t in rated]
     train = asof_rates.train_rates(connection, keyed, rated, is_train)
-  tables, details = [], {}
+  tables = []
   features = window_features.features_of(rows, groups)
   if features:
     query = window_features.features_sql(keyed, features, past)
     tables.append(sql.create_table(connection, query))
-  if keys := asof_groups.rated_keys(rows, groups, plan.tastes):
+  if keys := asof_groups.rated_keys(rows, plan):
     assert train is not None
     tables += asof_rates.make_rates(
       connection, keyed, keys, rated, plan.idle_ms, train, past
     )
-    details |= asof_rates.rate_details(keys, rated, train)
-  if asof_recency.GROUP in groups and asof_recency.gap_names(tasks):
+  tasks = asof_groups.positives(rows, plan)
+  if source.with_label_time(tasks):
     query = asof_recency.features_sql(keyed, tasks, past)
     tables.append(sql.create_table(connection, query))
-    details |= asof_recency.gap_details(tasks)
-  if 'feedback' in groups and asof_feedback.feedback_names(rated):
+  if 'feedback' in groups and source.with_label_time(rated):
     assert train is not None
     tables.append(asof_feedback.make_feedback(connection, keyed, rated, train))
-    details |= asof_feedback.feedback_details(rated, train)
   if asof_slates.GROUP in groups:
     query = asof_slates.features_sql(keyed, plan.numbers)
     tables.append(sql.create_table(connection, query))
-    details |= asof_slates.details(plan.numbers)
   sql.drop_tables(connection, keyed)
-  return _join_all(connection, tables), details
+  return _join_all(connection, tables), asof_groups.features(rows, plan, train)
 
 
 def _join_all(connection: sql.Connection, tables: Sequence[str]) -> str:
@@ -193,7 +165,7 @@ def _with_keys(
   connection: sql.Connection,
   rows: source.SourceTable,
   places: sessionize.RowPlaces,
-  plan: Plan,
+  plan: asof_groups.Plan,
   labelled: str,
 ) -> str:
   """Makes a table of past rows: places, time, and what groups read of them."""

@@ -20,18 +20,6 @@ WEIGHT = 5
 ROWS_BACK = 'rows back'
 
 
-def tasks_without_label_time(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Names of the tasks without a time at which a positive is known."""
-  return [task.name for task in tasks if not task.has_label_time]
-
-
-def feedback_names(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Names of all features, task by task."""
-  return [
-    name for task in tasks if task.has_label_time for name in _names(task)
-  ]
-
-
 def _names(task: source.SourceTask) -> tuple[str, ...]:
   """Names of the count of positives, their rate, the rows since the last.
 
@@ -77,21 +65,22 @@ def make_feedback(
   return table
 
 
-def feedback_details(
+def details(
   tasks: Sequence[source.SourceTask], train: Sequence[float]
 ) -> dict[str, dict[str, Any]]:
-  """Details of the features for the manifest, by name."""
-  details: dict[str, dict[str, Any]] = {}
+  """The features: details for the manifest, by name."""
+  found: dict[str, dict[str, Any]] = {}
   for i in source.with_label_time(tasks):
     of_task = {'key': 'session', 'task': tasks[i].name}
     if tasks[i].is_ranked:
       start = {'train_rate': train[i], 'weight': asof_rates.RANK_WEIGHT}
-      details |= {name: of_task | start for name in _names(tasks[i])}
+      found |= {name: of_task | start for name in _names(tasks[i])}
       continue
     number, rate, since = _names(tasks[i])
-    details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}
-    details[rate] = of_task | {'train_rate': train[i], 'weight': WEIGHT}
-  return details
+    start = {'train_rate': train[i], 'weight': WEIGHT}
+    found |= {number: of_task, rate: of_task | start}
+    found[since] = of_task | {'counts': ROWS_BACK}
+  return found
 
 
 def rows_sql(keyed: str, tasks: Sequence[source.SourceTask]) -> str:

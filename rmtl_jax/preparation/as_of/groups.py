@@ -23,7 +23,7 @@ from rmtl_jax.preparation.as_of import window_features as asof_windows
 
 BINS = 32
 PREFIX = 'asof_'
-KEYS = {'user': 'a user', 'item': 'an item'}
+KEYS = ('user', 'item')
 # Groups of users' rows with items, and groups with a part per key.
 PAIRED = ('views', history.GROUP)
 KEYED = ('counts', 'rates')
@@ -46,9 +46,31 @@ _READS = {
   history.GROUP: (OF_KEYS,),
   asof_slates.GROUP: (OF_NUMBERS,),
 }
-# Short reasons for left-out groups.
+# Reasons why groups are left out.
 _NO_TIMES = 'no label times'
 _ONE_VALUE, _OVERLAP = 'one value in train', 'splits overlap in time'
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What to compute.
+
+  Attributes:
+    groups: some of prepare_settings.AS_OF.
+    idle_ms: the idle time after which a label counts as known.
+    numbers: names of the log's numbers that `slate` compares.
+    tastes: names of the fields that `tastes` is made by.
+    rate_keys: keys by which rows may know earlier labels (see
+      sessionize.RowPlaces).
+    train: each task's prior rate; that of the train rows if None.
+  """
+
+  groups: tuple[str, ...]
+  idle_ms: int
+  numbers: Sequence[str] = ()
+  tastes: Sequence[str] = ()
+  rate_keys: Sequence[str] = KEYS
+  train: Sequence[float] | None = None
 
 
 def reads(groups: Iterable[str]) -> set[str]:
@@ -56,32 +78,51 @@ def reads(groups: Iterable[str]) -> set[str]:
   return {part for group in groups for part in _READS[group]}
 
 
-@dataclasses.dataclass(frozen=True)
-class Supported:
-  """Supported groups, warnings, and reasons for left-out groups.
+def features(
+  rows: source.SourceTable, plan: Plan, train: Sequence[float] | None = None
+) -> dict[str, dict[str, Any]]:
+  """The features of a plan: details for the manifest, by name without PREFIX.
 
-  Attributes:
-    groups: what to compute.
-    warnings: what is not, though it was asked for.
-    left_out: what is not and was not asked for, and why.
-    numbers: names of the numbers that `slate` compares.
-    rate_keys: whose label rates are made.
-    user_labels: whether a user's rows may know earlier labels of that user.
-    tastes: names of the fields that `tastes` is made by.
+  Args:
+    train: each task's prior rate, which some details have.
   """
+  tasks, found = rows.rated_tasks, {}
+  train = train or [0.0] * len(tasks)
+  for group in plan.groups:
+    if group in RATED:
+      keys = rated_keys(rows, dataclasses.replace(plan, groups=(group,)))
+      made = asof_rates.details(keys, tasks, train)
+    elif group == 'feedback':
+      made = asof_feedback.details(tasks, train)
+    elif group == asof_slates.GROUP:
+      made = asof_slates.details(plan.numbers)
+    elif group == history.GROUP:
+      made = {group: {}}
+    else:
+      made = {f.name: {} for f in asof_windows.features_of(rows, (group,))}
+      if group == asof_recency.GROUP:
+        made |= asof_recency.details(positives(rows, plan))
+    found |= {name: {'as_of': group} | own for name, own in made.items()}
+  return found
 
-  groups: tuple[str, ...]
-  warnings: tuple[str, ...]
-  left_out: dict[str, str]
-  numbers: tuple[str, ...] = ()
-  rate_keys: tuple[str, ...] = ()
-  user_labels: bool = True
-  tastes: tuple[str, ...] = ()
 
-  @property
-  def binned(self) -> tuple[str, ...]:
-    """The groups of numbers: all but the histories."""
-    return tuple(group for group in self.groups if group != history.GROUP)
+def rated_keys(rows: source.SourceTable, plan: Plan) -> list[asof_rates.Key]:
+  """The keys of the rates of a plan."""
+  found = []
+  if 'rates' in plan.groups:
+    keys = [key for key in rows.key_columns if key in plan.rate_keys]
+    found += map(asof_rates.Key, keys)
+  if asof_tastes.GROUP in plan.groups:
+    found += asof_tastes.keys_of(rows, plan.tastes)
+  return found
+
+
+def positives(
+  rows: source.SourceTable, plan: Plan
+) -> tuple[source.SourceTask, ...]:
+  """The tasks of the positives of `recency`."""
+  is_wanted = asof_recency.GROUP in plan.groups and 'user' in plan.rate_keys
+  return tuple(rows.binary_tasks) if is_wanted else ()
 
 
 def find_supported(
@@ -90,76 +131,60 @@ def find_supported(
   config: prepare_settings.PrepareConfig,
   slates: asof_slates.Found | None = None,
   tastes: Sequence[str] = (),
-) -> Supported:
-  """Finds the groups that the options name and the log supports.
+) -> tuple[Plan, dict[str, str]]:
+  """Plans the groups that the options name and the log supports.
 
   Args:
-    rate_keys: as in sessions.RowPlaces.
-    config: `as_of`.
+    rate_keys: as in sessionize.RowPlaces.
+    config: `as_of` and `idle_minutes`; a label of unknown time counts once its
+      session has been idle for so long.
     slates: what the log's sessions are, where `looks_at_slates`.
     tastes: the fields that differ within users, where `looks_at_tastes`.
 
   Returns:
-    The groups. `all` leaves out those that the log can't support, and `counts`
-    and `rates` the part of a user or an item that it lacks, with a warning;
-    `auto` does so without one, and leaves out groups with a field's name.
+    The plan, and why other groups, or parts of groups (of a user or an item
+    that the log lacks, say), are left out. `auto` also leaves out groups with
+    a field's name.
 
   Raises:
-    types.InputError: a named group needs a user, an item or label times that
-      the log lacks, or a field has the name of a feature.
+    types.InputError: a named group needs what the log lacks, or a field has the
+      name of a feature.
   """
-  made = tuple(KEYS) if 'rates' in config.as_of else tuple(rate_keys)
-  groups: list[str] = []
-  warnings: list[str] = []
+  numbers = [field.name for field in asof_slates.fields_of(rows)]
+  if slates is not None:
+    numbers = slates.numbers
+  idle_ms = round(config.idle_minutes * 60_000)
+  plan = Plan((), idle_ms, numbers, tuple(tastes), tuple(rate_keys))
   left_out: dict[str, str] = {}
   for group in prepare_settings.as_of_groups(config):
-    auto = prepare_settings.is_auto(config, group)
-    lack = _missing_input(rows, group)
+    lack = _lack(rows, group)
     if looks_at_slates(rows, config, group):
-      lack = _missing_slates(slates)
+      lack = _slates_lack(slates)
     if group == asof_tastes.GROUP and not (lack or tastes):
-      why = 'needs a field that differs within users, and the log has none'
-      lack = _Lack('no field differs within users', why)
+      lack = 'no field differs within users'
     if group in RATED and not lack:
       rated = {*rows.key_columns} if group == 'rates' else {'user'}
       # Rates of train rows would count earlier labels of test rows.
-      if group not in config.as_of and not rated & {*rate_keys}:
-        lack = _Lack(_OVERLAP, 'needs splits that follow each other in time')
-      elif group in config.as_of and rated - {*rate_keys}:
-        warnings.append(
-          f'as_of: {group!r} of train rows count labels of other splits, as'
-          ' splits overlap in time'
-        )
-    taken = _taken_name(rows, group) if not lack else ''
+      lack = '' if rated & {*rate_keys} else _OVERLAP
     if lack and group in config.as_of:
-      raise types.InputError(f'as_of: {group!r} {lack.long}')
-    if taken and not auto:
+      hint = '; set "known_after_seconds" of a task' * (lack == _NO_TIMES)
+      raise types.InputError(f'as_of: {group!r} cannot be made: {lack}{hint}')
+    made = dataclasses.replace(plan, groups=(group,))
+    taken = '' if lack else _taken_name(rows, made)
+    if taken and not prepare_settings.is_auto(config, group):
       raise types.InputError(
         f'as_of: {group!r} makes a field {taken!r}, and the log has one; give'
         ' that another name'
       )
     if taken:
-      left_out[group] = f'the log has a field {taken!r}'
-    elif lack and auto:
-      left_out[group] = lack.short
-    elif lack:
-      warnings.append(f'as_of: {group!r} is left out: it {lack.long}')
-    else:
-      groups.append(group)
-      told = rate_keys if group == asof_recency.GROUP else made
-      for part, why in _missing_parts(rows, group, told).items():
-        if auto:
-          left_out[f'{group} of {part}'] = why.short
-        else:
-          warnings.append(f'as_of: {group!r} leaves out {why.long}')
-  compared = tuple(field.name for field in asof_slates.fields_of(rows))
-  if slates is not None:
-    compared = slates.numbers
-  return Supported(
-    *(tuple(groups), tuple(warnings), left_out, compared, made),
-    user_labels='user' in rate_keys,
-    tastes=tuple(tastes),
-  )
+      lack = f'the log has a field {taken!r}'
+    if lack:
+      left_out[group] = lack
+      continue
+    plan = dataclasses.replace(plan, groups=(*plan.groups, group))
+    for part, why in _missing_parts(rows, group, rate_keys).items():
+      left_out[f'{group} of {part}'] = why
+  return plan, left_out
 
 
 def looks_at_slates(
@@ -172,7 +197,7 @@ def looks_at_slates(
     group == asof_slates.GROUP
     and group in prepare_settings.as_of_groups(config)
     and group not in config.as_of
-    and _missing_input(rows, group) is None
+    and not _lack(rows, group)
   )
 
 
@@ -181,43 +206,59 @@ def looks_at_tastes(
 ) -> bool:
   """Whether the log's rows decide by which fields `tastes` is made."""
   wanted = asof_tastes.GROUP in prepare_settings.as_of_groups(config)
-  return wanted and _missing_input(rows, asof_tastes.GROUP) is None
+  return wanted and not _lack(rows, asof_tastes.GROUP)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Lack:
-  """What the log lacks: in a word or two, and as the end of a sentence."""
-
-  short: str
-  long: str
-
-
-def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
-  """The input of a group that the log lacks; None if none."""
+def _lack(rows: source.SourceTable, group: str) -> str:
+  """The input of a group that the log lacks; '' if none."""
   if group == asof_slates.GROUP:
-    return _missing_for_slates(rows)
+    if not asof_slates.fields_of(rows):
+      return 'no number'
+    has_session = rows.has_session or (rows.has_user and rows.has_time)
+    return '' if has_session else 'no session'
   if not rows.has_time:
-    return _Lack('no time', 'needs a time, and the log has none')
+    return 'no time'
   lacking = _lacking(rows)
   if group in PAIRED and lacking:
-    key, why = next(iter(lacking.items()))
-    return _Lack(f'no {key}', f'needs {KEYS[key]}, and {why}')
+    return f'no {lacking[0]}'
   if group in (asof_recency.GROUP, asof_tastes.GROUP) and 'user' in lacking:
-    return _Lack('no user', f'needs a user, and {lacking["user"]}')
+    return 'no user'
   if group == history.GROUP and rows.item_field is None:
-    why = 'no categorical field of the log is the item'
-    return _Lack('no item field', f'needs the embeddings of items, and {why}')
+    return 'no item field'
   if group in KEYED and len(lacking) == len(KEYS):
-    whys = ', and '.join(lacking.values())
-    needed = ' or '.join(KEYS.values())
-    return _Lack(f'no {" or ".join(KEYS)}', f'needs {needed}, and {whys}')
-  if group == 'feedback' and not asof_feedback.feedback_names(rows.rated_tasks):
-    return _Lack(
-      _NO_TIMES,
-      'needs a task with a time at which its labels become known, and the log'
-      ' has none; in a schema, set "known_after_seconds" of a task',
-    )
-  return None
+    return f'no {" or ".join(KEYS)}'
+  if group == 'feedback' and not source.with_label_time(rows.rated_tasks):
+    return _NO_TIMES
+  return ''
+
+
+def _slates_lack(found: asof_slates.Found | None) -> str:
+  """Why sessions are not slates; '' if they are."""
+  if found is None or not found.at_once:
+    return 'rows come one by one'
+  return '' if found.numbers else 'no number differs'
+
+
+def _missing_parts(
+  rows: source.SourceTable, group: str, rate_keys: Collection[str]
+) -> dict[str, str]:
+  """The parts of a group that the log can't support, and why: keys or tasks."""
+  if group in KEYED:
+    parts = {f'{key}s': f'no {key}' for key in _lacking(rows)}
+    told = rows.key_columns.keys() - {*rate_keys} if group == 'rates' else ()
+    return parts | {f'{key}s': _OVERLAP for key in told}
+  if group not in ('feedback', asof_recency.GROUP):
+    return {}
+  tasks = rows.rated_tasks if group == 'feedback' else rows.binary_tasks
+  if group == asof_recency.GROUP and 'user' not in rate_keys:
+    return {'positives': _OVERLAP} if source.with_label_time(tasks) else {}
+  untimed = ', '.join(task.name for task in tasks if not task.has_label_time)
+  return {untimed: _NO_TIMES} if untimed else {}
+
+
+def _lacking(rows: source.SourceTable) -> list[str]:
+  """The keys that the log lacks."""
+  return [key for key in KEYS if key not in rows.key_columns]
 
 
 def check_slates(
@@ -245,76 +286,6 @@ def check_slates(
       )
 
 
-def _missing_for_slates(rows: source.SourceTable) -> _Lack | None:
-  if not asof_slates.fields_of(rows):
-    return _Lack('no number', 'compares numbers, and the log has none')
-  if not (rows.has_session or (rows.has_user and rows.has_time)):
-    return _Lack('no session', 'needs sessions, and the log has none')
-  return None
-
-
-def _missing_slates(found: asof_slates.Found | None) -> _Lack | None:
-  """The reason why sessions are not slates."""
-  if found is None or not found.at_once:
-    return _Lack(
-      'rows come one by one',
-      'needs sessions that are shown at once: rows of one second, or of which'
-      " exactly one is positive; the log's are not",
-    )
-  if not found.numbers:
-    return _Lack(
-      'no number differs',
-      'compares numbers within a session, and none differs there',
-    )
-  return None
-
-
-def _missing_parts(
-  rows: source.SourceTable, group: str, rate_keys: Collection[str]
-) -> dict[str, _Lack]:
-  """The parts of a group that the log can't support: keys or tasks."""
-  if group in KEYED:
-    parts = {
-      f'{key}s': _Lack(f'no {key}', f"the {key}'s: {why}")
-      for key, why in _lacking(rows).items()
-    }
-    told = rows.key_columns.keys() - {*rate_keys} if group == 'rates' else ()
-    return parts | {
-      f'{key}s': _Lack(_OVERLAP, f"the {key}'s: {_OVERLAP}") for key in told
-    }
-  if group == asof_recency.GROUP and 'user' not in rate_keys:
-    why = f"the user's positives: {_OVERLAP}"
-    timed = asof_recency.gap_names(rows.binary_tasks)
-    return {'positives': _Lack(_OVERLAP, why)} if timed else {}
-  if group in ('feedback', asof_recency.GROUP):
-    tasks = rows.rated_tasks if group == 'feedback' else rows.binary_tasks
-    names = ', '.join(asof_feedback.tasks_without_label_time(tasks))
-    why = f'{names}: it is unknown when such labels become known'
-    return {names: _Lack(_NO_TIMES, why)} if names else {}
-  return {}
-
-
-def _lacking(rows: source.SourceTable) -> dict[str, str]:
-  """The keys that the log lacks, and why."""
-  return {
-    key: f'the log has no column of {key}s'
-    for key in KEYS
-    if key not in rows.key_columns
-  }
-
-
-def rated_keys(
-  rows: source.SourceTable, groups: Collection[str], tastes: Iterable[str]
-) -> list[asof_rates.Key]:
-  """The keys of the rates of groups, `tastes` by these fields."""
-  found = []
-  if 'rates' in groups:
-    found += map(asof_rates.Key, rows.key_columns)
-  if asof_tastes.GROUP in groups:
-    found += asof_tastes.keys_of(rows, tastes)
-  return found
-
-
 def window_of(field: source.SourceField) -> str:
   """Of which earlier rows an as-of feature is.
 
@@ -336,80 +307,48 @@ def window_of(field: source.SourceField) -> str:
   return window.window if window else 'session'
 
 
-def _names(rows: source.SourceTable, group: str) -> list[str]:
-  """Names of a group's fields, without PREFIX."""
-  if group == history.GROUP:
-    return [group]
-  if group in RATED:
-    fields = [field.name for field in asof_tastes.fields_of(rows)]
-    rated = rated_keys(rows, (group,), fields)
-    return asof_rates.rate_names(rated, rows.rated_tasks)
-  if group == 'feedback':
-    return asof_feedback.feedback_names(rows.rated_tasks)
-  if group == asof_slates.GROUP:
-    return asof_slates.names([f.name for f in asof_slates.fields_of(rows)])
-  if group == asof_recency.GROUP:
-    timed = asof_recency.gap_names(rows.binary_tasks)
-    return [f.name for f in asof_windows.features_of(rows, (group,))] + timed
-  return [feature.name for feature in asof_windows.features_of(rows, (group,))]
-
-
-def _taken_name(rows: source.SourceTable, group: str) -> str:
-  """The first field of a group with the name of a field of the log, or ''."""
+def _taken_name(rows: source.SourceTable, plan: Plan) -> str:
+  """The first feature with the name of a field of the log, or ''."""
   taken = {field.name.lower() for field in rows.fields}
-  names = (PREFIX + name for name in _names(rows, group))
+  names = (PREFIX + name for name in features(rows, plan))
   return next((name for name in names if name.lower() in taken), '')
 
 
 def declare(
   rows: source.SourceTable,
-  supported: Supported,
+  plan: Plan,
+  left_out: dict[str, str],
   config: prepare_settings.PrepareConfig,
 ) -> source.SourceTable:
-  """Adds what is supported to the result's options, warnings and fields.
+  """Adds what is planned to the result's options and fields.
 
   Of the fields the histories alone, which `encode` computes.
   """
   options = dict(rows.options)
-  if supported.groups:
-    options['as_of'] = list(supported.groups)
+  if plan.groups:
+    options['as_of'] = list(plan.groups)
   fields = rows.fields
-  if history.GROUP in supported.groups:
+  if history.GROUP in plan.groups:
     assert rows.item_field is not None
     items = config.history_items
     options['history_items'] = items
     name = PREFIX + history.GROUP
     fields += (history.history_field(name, rows.item_field, items),)
   return dataclasses.replace(
-    rows,
-    fields=fields,
-    options=options,
-    warnings=rows.warnings + supported.warnings,
-    as_of_left_out=supported.left_out,
+    rows, fields=fields, options=options, as_of_left_out=left_out
   )
 
 
 def binned_fields(
-  rows: source.SourceTable,
-  supported: Supported,
-  details: Mapping[str, Mapping[str, Any]],
+  made: Mapping[str, dict[str, Any]],
 ) -> tuple[source.SourceField, ...]:
-  """The fields of what is supported, but of histories."""
+  """The fields of `features`, but of histories."""
   return tuple(
     source.SourceField(
-      PREFIX + name,
-      'numeric',
-      transform='bins',
-      bins=BINS,
-      details={'as_of': group, **details.get(name, {})},
+      PREFIX + name, 'numeric', transform='bins', bins=BINS, details=details
     )
-    for group in supported.binned
-    for name in _names(rows, group)
-    if group not in (asof_slates.GROUP, asof_tastes.GROUP) or name in details
-    if group != 'rates' or details[name]['key'] in supported.rate_keys
-    if group != asof_recency.GROUP
-    or supported.user_labels
-    or name not in details
+    for name, details in made.items()
+    if details['as_of'] != history.GROUP
   )
 
 

@@ -73,13 +73,6 @@ def value_column(field: str) -> str:
   return f'by_{field}'
 
 
-def rate_names(
-  keys: Sequence[Key], tasks: Sequence[source.SourceTask]
-) -> list[str]:
-  """Names of all rates."""
-  return [key.name(task) for key in keys for task in tasks]
-
-
 def weight(task: source.SourceTask) -> int:
   """The pseudo-rows of a task."""
   return RANK_WEIGHT if task.is_ranked else WEIGHT
@@ -144,12 +137,12 @@ def key_columns(keys: Sequence[Key]) -> list[str]:
   return list(dict.fromkeys(c for key in keys for c in key.columns))
 
 
-def rate_details(
+def details(
   keys: Sequence[Key],
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
 ) -> dict[str, dict[str, Any]]:
-  """Details of all rates for the manifest, by name."""
+  """All rates: details for the manifest, by name."""
   return {
     key.name(task): {
       **key.details,

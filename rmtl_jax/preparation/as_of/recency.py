@@ -14,19 +14,14 @@ from rmtl_jax.preparation import source, sql
 GROUP = 'recency'
 
 
-def gap_names(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Names of the features of tasks with a label time."""
-  return [_name(task) for task in tasks if task.has_label_time]
-
-
 def _name(task: source.SourceTask) -> str:
   return f'user_{task.name}_gap'
 
 
-def gap_details(
+def details(
   tasks: Sequence[source.SourceTask],
 ) -> dict[str, dict[str, Any]]:
-  """Details of the features for the manifest, by name."""
+  """The features: details for the manifest, by name."""
   return {
     _name(task): {'key': 'user', 'task': task.name}
     for task in tasks

@@ -143,11 +143,6 @@ def number_columns(
   ]
 
 
-def names(numbers: Sequence[str]) -> list[str]:
-  """Names of the features that compare numbers."""
-  return list(details(numbers))
-
-
 def details(numbers: Sequence[str]) -> dict[str, dict[str, Any]]:
   """Details of the features for the manifest, by name."""
   return {ROWS: {}} | {
@@ -204,7 +199,7 @@ def features_sql(keyed: str, numbers: Sequence[str]) -> str:
   )
   named = ', '.join(
     f'{column} AS {sql.quote(name)}'
-    for column, name in zip(columns, names(numbers), strict=True)
+    for column, name in zip(columns, details(numbers), strict=True)
   )
   return (
     f'SELECT row_id, {named} FROM {keyed} JOIN ({of_slates}) USING ({slate})'

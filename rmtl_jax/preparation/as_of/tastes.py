@@ -48,7 +48,7 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
 def find(
   connection: sql.Connection, rows: source.SourceTable
 ) -> tuple[str, ...]:
-  """Names of the fields that differ most within users, most first.
+  """Names of the fields that differ most within users, in order.
 
   Rows have a user.
   """
@@ -107,8 +107,9 @@ def found_of(
     if size is not None and size >= _VALUES
     if mean is not None and mean >= _OF_USER
   }
-  # A stable sort: ties stay in the order of the fields.
-  return tuple(sorted(means, key=lambda name: -means[name])[:_FIELDS])
+  # A stable sort: of ties the first fields stay.
+  most = sorted(means, key=lambda name: -means[name])[:_FIELDS]
+  return tuple(name for name in means if name in most)
 
 
 def keys_of(

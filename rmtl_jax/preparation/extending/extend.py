@@ -197,12 +197,12 @@ def add_features(
   groups = dict.fromkeys(str(field.details['as_of']) for field in made)
   groups.pop(history.GROUP, None)
   if groups:
-    plan = asof.Plan(
+    plan = asof_groups.Plan(
       tuple(groups),
       base.idle_ms,
       asof_slates.compared(made),
       base.tastes,
-      asof_rates.recorded(base.manifest, rows.rated_tasks),
+      train=asof_rates.recorded(base.manifest, rows.rated_tasks),
     )
     table, _ = asof.compute_features(
       past.connection, rows, places, plan, past=past.seen(rows)
@@ -227,13 +227,9 @@ def _declared(field: manifest_lib.Field) -> source.SourceField:
     return history.history_field(
       field.name, field.vocabulary_owner, field.width
     )
-  return source.SourceField(
-    field.name,
-    'numeric',
-    transform='bins',
-    bins=asof_groups.BINS,
-    details={'as_of': field.details['as_of']},
-  )
+  name = field.name.removeprefix(asof_groups.PREFIX)
+  made = {name: {'as_of': field.details['as_of']}}
+  return asof_groups.binned_fields(made)[0]
 
 
 def link_files(

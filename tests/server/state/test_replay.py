@@ -102,7 +102,7 @@ def of_all_rows(scorer, raw):
       connection,
       past_log.source_table(schema),
       places,
-      asof.Plan(
+      groups.Plan(
         tuple(g for g in scorer.needs.groups if g != history.GROUP),
         row_past.idle_ms(scorer.manifest),
         tastes=tuple(schema.tastes),

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax.preparation.as_of import as_of_features as asof
-from rmtl_jax.preparation.as_of import history, rates
+from rmtl_jax.preparation.as_of import groups, history, rates
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past_log, raw_rows, row_past
@@ -94,7 +94,7 @@ def of_all_rows(scorer, raw):
       connection,
       past_log.source_table(schema),
       places,
-      asof.Plan(
+      groups.Plan(
         tuple(g for g in scorer.needs.groups if g != history.GROUP),
         idle,
         tastes=tuple(schema.tastes),
