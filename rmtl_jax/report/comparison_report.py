@@ -134,32 +134,23 @@ def _metrics(results: Results, task: str) -> Table:
   shown = [
     one for one in _compared(results) if any(k[1] == one.name for k in found)
   ]
-  # References are of no seed: one figure each.
-  single = {
-    name: (
-      name,
-      pages.NOTHING,
-      *(
-        pages.number(values[task][one.name], one.form, 'undefined')
-        if one.name in values[task]
-        else pages.NOTHING
-        for one in shown
-      ),
-    )
-    for name, values in (
-      ('user rate x item rate', results['baseline']),
-      ('oracle', results['oracle']),
-    )
-    if values
-  }
+
+  def reference(name: str, values: Record) -> tuple[str, ...]:
+    """A row of no seed: one figure per metric."""
+    cells = (run_report.cell(values, one) for one in shown)
+    return (name, pages.NOTHING, *cells)
+
   rows = []
+  if results['baseline']:
+    rates = results['baseline'][task]
+    rows.append(reference('user rate x item rate', rates))
   for method in _by_backbone(results):
     records = [found[method['name'], one.name] for one in shown]
     seeds = str(max(record['n'] for record in records))
     cells = map(_mean_error, records, (one.form for one in shown))
     rows.append((method['name'], seeds, *cells))
-  oracle = single.pop('oracle', None)
-  rows = [*single.values(), *rows, *([oracle] if oracle else [])]
+  if results['oracle']:
+    rows.append(reference('oracle', results['oracle'][task]))
   header = ('method', 'seeds', *(one.label for one in shown))
   return Table(header, rows, title=f'{task}, {results["split"]} split')
 

@@ -122,7 +122,7 @@ def first_table(record: Record) -> Table:
   return Table(
     ('model', *(f'{task}: {one.label}' for task, one in shown)),
     [
-      (row.label, *(_cell(row.metrics[task], one) for task, one in shown))
+      (row.label, *(cell(row.metrics[task], one) for task, one in shown))
       for row in rows
     ],
     title=_title(record),
@@ -148,7 +148,7 @@ def metrics_table(record: Record) -> rich.table.Table:
   ]
   columns = list(dict.fromkeys(itertools.chain(*shown)))
   cells = [
-    (task, row.label, *(_cell(row.metrics[task], one) for one in columns))
+    (task, row.label, *(cell(row.metrics[task], one) for one in columns))
     for task in record['tasks']
     for row in rows
   ]
@@ -158,7 +158,7 @@ def metrics_table(record: Record) -> rich.table.Table:
   )
 
 
-def _cell(values: Record, one: metric_registry.Metric) -> str:
+def cell(values: Record, one: metric_registry.Metric) -> str:
   """A figure; the oracle, for example, has no order in lists."""
   if one.name not in values:
     return pages.NOTHING

@@ -525,7 +525,16 @@ def _results(
   config, tasks = runs.config, run.manifest.task_names
   seeds = config.compare.seeds
   controls = methods_lib.controls(config)
-  described = [_describe(m, controls[m.name], rates) for m in methods]
+  described = [
+    {
+      'name': method.name,
+      'backbone': method.backbone,
+      'weighting': method.weighting,
+      'controls': list(controls[method.name]),
+      'learning_rate': rates.get(method.name),
+    }
+    for method in methods
+  ]
   replicates, kept, seconds = {}, [], {}
   for method in methods:
     for seed in seeds:
@@ -571,20 +580,6 @@ def _results(
     'device': provenance.device(),
     'commit': provenance.commit(),
     'seconds': seconds,
-  }
-
-
-def _describe(method: Method, controls: Sequence[str], rates: Rates) -> Record:
-  return {
-    'name': method.name,
-    'backbone': method.backbone,
-    'weighting': method.weighting,
-    'critic_backbone': (method.critic_backbone or method.backbone)
-    if method.needs_critics
-    else None,
-    'settings': dict(method.settings),
-    'controls': list(controls),
-    'learning_rate': rates.get(method.name),
   }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from rmtl_jax.evaluation import bootstrap, comparison
@@ -17,56 +19,56 @@ GAINS = {
 }
 
 
-def build(
-  seeds=16,
-  tasks=('click', 'conversion'),
-  judged=('ple+critic',),
-  replicates=200,
-):
-  """What results.json would hold, `summary` to `verdicts` included.
+def build(seeds=16, tasks=('click', 'conversion'), judged=('ple+critic',)):
+  """What results.json would hold.
 
   Args:
     seeds: how many.
     tasks: names.
-    judged: names of methods, `backbone+weighting...`; their controls and
+    judged: names of methods, `backbone+weighting`; their controls and
       pre-trained models are added.
-    replicates: of the session bootstrap, 0 for none.
   """
-  generator = np.random.default_rng(len(judged))
-  methods = _methods(judged)
-  tuning = [
+  rng = np.random.default_rng(len(judged))
+  controls = {
+    name: [name.partition('+')[0] + control for control in CONTROLS]
+    for name in judged
+  }
+  names = dict.fromkeys([*itertools.chain(*controls.values()), *judged])
+  methods = [
     {
-      'method': method['name'],
-      'learning_rate': rate,
-      'validation_auc': 0.7 + generator.normal(0.0, 1e-3),
+      'name': name,
+      'backbone': name.partition('+')[0],
+      'weighting': name.partition('+')[2],
+      'controls': controls.get(name, []),
+      'learning_rate': 1e-3 if '+' in name else None,
     }
-    for method in methods
-    if method['weighting']
-    for rate in (1e-3, 3e-4)
+    for name in names
   ]
-  for method in methods:
-    tried = [t for t in tuning if t['method'] == method['name']]
-    if tried:
-      best = max(tried, key=lambda t: t['validation_auc'])
-      method['learning_rate'] = best['learning_rate']
-  noise = {}  # of the seed and backbone: what makes pairs agree
-  for method in methods:
-    for seed in range(seeds):
-      key = method['backbone'], seed
-      if key not in noise:
-        noise[key] = generator.normal(0.0, 2e-3, len(tasks))
-  runs = [
-    _run(method, seed, tasks, noise[method['backbone'], seed], generator)
+  # Of the seed and backbone: what makes pairs agree.
+  noise = {
+    (method['backbone'], seed): rng.normal(0.0, 2e-3, len(tasks))
     for method in methods
     for seed in range(seeds)
-  ]
-  draws = generator.normal(0.0, 4e-3, (replicates, len(tasks)))
-  bootstrap = {
-    (run['method'], run['seed']): _replicates(run, tasks, draws, generator)
-    for run in runs
-    if replicates
   }
-  results = {
+  draws = rng.normal(0.0, 4e-3, (200, len(tasks)))
+  runs, replicates = [], {}
+  for method in methods:
+    weighting = method['weighting']
+    for seed in range(seeds):
+      aucs = 0.7 + noise[method['backbone'], seed] + GAINS.get(weighting, 14e-4)
+      if weighting:
+        aucs = aucs + rng.normal(0.0, 4e-4, len(tasks))
+      metrics = {t: _metrics(a) for t, a in zip(tasks, aucs, strict=True)}
+      run = {'method': method['name'], 'seed': seed, 'metrics': metrics}
+      runs.append({**run, 'best_epoch': seed % 5})
+      replicates[method['name'], seed] = {
+        name: draws
+        + [metrics[task][name] for task in tasks]
+        + rng.normal(0.0, 8e-4, draws.shape)
+        for name in bootstrap.METRICS
+      }
+  differences = comparison.differences(methods, runs, tasks, replicates)
+  return {
     'split': 'test',
     'tasks': list(tasks),
     'seeds': list(range(seeds)),
@@ -76,8 +78,15 @@ def build(
     },
     'methods': methods,
     'runs': runs,
-    'tuning': tuning,
+    'tuning': [
+      {'method': name, 'learning_rate': rate, 'validation_auc': 0.7 + rate}
+      for name in names
+      for rate in (1e-3, 3e-4)
+    ],
     'critics': [],
+    'summary': comparison.summarise([*names], runs, tasks),
+    'differences': differences,
+    'verdicts': comparison.verdicts(methods, differences, tasks),
     'baseline': {task: _metrics(0.55) for task in tasks},
     'oracle': {task: _metrics(0.81) for task in tasks},
     'warnings': [],
@@ -86,47 +95,6 @@ def build(
     'device': 'cpu, 2 cores',
     'commit': '0123abc',
     'seconds': {'stage 1': 61.2, 'stage 3': 245.0},
-  }
-  return judge(results, bootstrap)
-
-
-def judge(results, bootstrap=None):
-  """Computes `summary`, `differences` and `verdicts` in place."""
-  methods, runs, tasks = (results[k] for k in ('methods', 'runs', 'tasks'))
-  results['summary'] = comparison.summarise(
-    [m['name'] for m in methods], runs, tasks
-  )
-  found = comparison.differences(methods, runs, tasks, bootstrap or {})
-  results['differences'] = found
-  results['verdicts'] = comparison.verdicts(methods, found, tasks)
-  return results
-
-
-def _methods(judged):
-  methods = {}
-  for name in judged:
-    backbone = name.partition('+')[0]
-    controls = [backbone + c for c in CONTROLS]
-    for control in controls:
-      methods.setdefault(control, _method(control, []))
-  for name in judged:
-    backbone = name.partition('+')[0]
-    methods[name] = _method(name, [backbone + c for c in CONTROLS])
-  return list(methods.values())
-
-
-def _method(name, controls):
-  backbone, _, rest = name.partition('+')
-  weighting, _, settings = rest.partition(':')
-  weighting, _, origin = weighting.partition('@')
-  return {
-    'name': name,
-    'backbone': backbone,
-    'weighting': weighting,
-    'critic_backbone': (origin or backbone) if weighting else None,
-    'settings': dict(s.split('=') for s in settings.split(':') if s),
-    'controls': controls,
-    'learning_rate': None,
   }
 
 
@@ -140,29 +108,3 @@ def _metrics(auc):
     'logloss': float(0.6 - 0.5 * auc),
     'session_logloss': float(0.62 - 0.5 * auc),
   }
-
-
-def _run(method, seed, tasks, noise, generator):
-  weighting = method['weighting']
-  gain = GAINS.get(weighting, 14e-4) + generator.normal(0, 4e-4, len(tasks))
-  if not weighting:
-    gain, epochs = np.zeros(len(tasks)), 5 + generator.integers(4)
-    curve = 0.7 - 0.1 * np.exp(-np.arange(epochs)) + noise.mean()
-  else:
-    curve = 0.7 + noise.mean() + gain.mean() * (1 - 0.5 ** np.arange(5))
-  aucs = 0.7 + 0.02 * np.arange(len(tasks)) + noise + gain
-  return {
-    'method': method['name'],
-    'seed': seed,
-    'learning_rate': method['learning_rate'],
-    'best_epoch': int(np.argmax(curve)) if seed else 0,
-    'metrics': {t: _metrics(a) for t, a in zip(tasks, aucs, strict=True)},
-  }
-
-
-def _replicates(run, tasks, draws, generator):
-  values = {}
-  for metric in bootstrap.METRICS:
-    means = [run['metrics'][task][metric] for task in tasks]
-    values[metric] = draws + means + generator.normal(0.0, 8e-4, draws.shape)
-  return values
