@@ -96,9 +96,8 @@ class PrepareConfig:
       rates of the user's rows with the same value of a field), `feedback` (what
       the session so far has answered), `history` (the items that the user was
       shown before the session), `slate` (numbers compared with the rows that
-      were shown with it); `all` that the log can support, with a warning for
-      each that it can't; `auto`, those of `all` that vary over the train rows,
-      without warnings; or `none`.
+      were shown with it); `all` that the log can support; `auto`, those of
+      `all` that vary over the train rows; or `none`.
     history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: rows of a Parquet file, approximately.

@@ -24,7 +24,7 @@ from rmtl_jax.preparation import sessionize as sessions
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
-from rmtl_jax.preparation.as_of import history, rates
+from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.serving import log_columns, past_log, raw_rows, vocabulary_lookup
 
@@ -354,11 +354,11 @@ class Past:
       self.connection,
       past_log.source_table(self._log_schema),
       self._places,
-      asof_groups.Plan(
-        groups,
+      asof_groups.recorded_plan(
+        self.manifest,
         idle_ms(self.manifest),
-        tastes=tuple(self._log_schema.tastes),
-        train=rates.recorded(self.manifest, self._log_schema.tasks),
+        groups,
+        self._log_schema.tasks,
       ),
       labelled='r.labelled',
     )

@@ -187,7 +187,7 @@ CASES = {
     {
       'split_column': 'part',
       'split_values': ('train=0', 'test=2'),
-      'as_of': ('gap', 'rates'),
+      'as_of': ('gap', 'counts'),
     },
   ),
   'by files, validation drawn': (

@@ -187,6 +187,30 @@ def find_supported(
   return plan, left_out
 
 
+def recorded_plan(
+  manifest: manifest_lib.Manifest,
+  idle_ms: int,
+  groups: Iterable[str],
+  tasks: Sequence[source.SourceTask],
+) -> Plan:
+  """The plan of features that prepared data has.
+
+  Args:
+    groups: of the features to compute; others are left out.
+    tasks: the rated ones.
+
+  Raises:
+    types.InputError: the manifest does not say how features were made.
+  """
+  return Plan(
+    tuple(dict.fromkeys(groups)),
+    idle_ms,
+    asof_slates.compared(f for f in manifest.fields if 'as_of' in f.details),
+    asof_tastes.recorded(manifest.fields),
+    train=asof_rates.recorded(manifest, tasks),
+  )
+
+
 def looks_at_slates(
   rows: source.SourceTable,
   config: prepare_settings.PrepareConfig,

@@ -350,8 +350,12 @@ def features_sql(
   columns = ', '.join(
     f'{value} AS {name}' for value, name in zip(told, sums, strict=True)
   )
-  positives = [f's_{i}' for i in range(len(tasks))]
-  rates = rates_sql(key, tasks, train, positives, row_counts(tasks))
+  some = apart(tasks)
+  rates = ', '.join(
+    smoothed_sql(task, train[i], f's_{i}', f'n_{i}' if i in some else 'n')
+    + f' AS {sql.quote(key.name(task))}'
+    for i, task in enumerate(tasks)
+  )
   told_rows = (
     f'SELECT * FROM (SELECT row_id, {columns} FROM ({rows})'
     f' WINDOW {windows}) WHERE row_id IS NOT NULL'
@@ -366,26 +370,6 @@ def _given(key: Key) -> str:
   """SQL of whether a row has the key."""
   columns = map(sql.quote, key.columns)
   return ' AND '.join(f'{column} IS NOT NULL' for column in columns)
-
-
-def rates_sql(
-  key: Key,
-  tasks: Sequence[source.SourceTask],
-  train: Sequence[float],
-  sums: Sequence[str],
-  counts: Sequence[str],
-) -> str:
-  """SQL of the columns of one key's rates.
-
-  Args:
-    train: each task's prior rate.
-    sums: SQL of each task's positives that count, or of their ranks.
-    counts: SQL of each task's rows that count.
-  """
-  return ', '.join(
-    f'{smoothed_sql(task, rate, total, rows)} AS {sql.quote(key.name(task))}'
-    for task, rate, total, rows in zip(tasks, train, sums, counts, strict=True)
-  )
 
 
 def smoothed_sql(
@@ -403,12 +387,6 @@ def smoothed_sql(
     f'CASE WHEN {rows} > 0 THEN ({_positives(total, task)} + {pseudo})'
     f' / ({rows} + {weight(task)}) END'
   )
-
-
-def row_counts(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Columns of `events_sql` that count each task's rows."""
-  some = apart(tasks)
-  return [f'n_{i}' if i in some else 'n' for i in range(len(tasks))]
 
 
 def event_sums(tasks: Sequence[source.SourceTask]) -> list[str]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import pathlib
 from collections.abc import Mapping
@@ -25,19 +24,10 @@ from rmtl_jax.preparation import (
 from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
-from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.extending import base as base_lib
 from rmtl_jax.preparation.extending import past as past_lib
 
-# Errors of systems without hard links, or without one for this file.
-_NO_LINK = (
-  errno.EXDEV,
-  errno.EPERM,
-  errno.EOPNOTSUPP,
-  errno.ENOSYS,
-  errno.EMLINK,
-)
 # The earlier splits with which each split of extended data begins.
 _ROLLING = {'train': ('train', 'validation'), 'validation': ('test',)}
 # Options of the splits of the data.
@@ -194,20 +184,17 @@ def add_features(
   numbers = [field.name for field in asof_slates.fields_of(rows)]
   asof_groups.check_slates(made, numbers)
   fields = tuple(_declared(field) for field in made)
-  groups = dict.fromkeys(str(field.details['as_of']) for field in made)
-  groups.pop(history.GROUP, None)
-  if groups:
-    plan = asof_groups.Plan(
-      tuple(groups),
+  binned = tuple(f for f in fields if f.is_binned)
+  if binned:
+    plan = asof_groups.recorded_plan(
+      base.manifest,
       base.idle_ms,
-      asof_slates.compared(made),
-      base.tastes,
-      train=asof_rates.recorded(base.manifest, rows.rated_tasks),
+      (str(field.details['as_of']) for field in binned),
+      rows.rated_tasks,
     )
     table, _ = asof.compute_features(
       past.connection, rows, places, plan, past=past.seen(rows)
     )
-    binned = tuple(f for f in fields if f.is_binned)
     view = asof.join(past.connection, rows, table, binned)
     rows = dataclasses.replace(rows, view=view)
   by_name = {field.name: field for field in rows.fields + fields}
@@ -266,9 +253,7 @@ def _link(path: pathlib.Path, new: pathlib.Path) -> None:
     os.link(real, new)
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
-  except OSError as error:
-    if error.errno not in _NO_LINK:
-      raise
+  except OSError:  # a system without links, or without one for this file
     durable.copy_file(pathlib.Path(real), new)
 
 

@@ -407,7 +407,7 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
 def _rate(
   key: str | int, place: int, task: source.SourceTask, prior: float
 ) -> _Value:
-  """As rates.rates_sql."""
+  """As rates.features_sql."""
 
   def value(look: Look, row: row_types.Row) -> float | None:
     return _smoothed(task, prior, *look.rate(row, key, place))
