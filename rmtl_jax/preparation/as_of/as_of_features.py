@@ -171,21 +171,21 @@ def _with_keys(
   """Makes a table of past rows: places, time, and what groups read of them."""
   # Only what the groups read: the view joins further tables (users, items),
   # which every column of theirs would make DuckDB do.
-  columns = ['r.row_id, p.session_id, p.split, r.timestamp']
-  reads = asof_groups.reads(plan.groups)
-  relation = rows.view if reads else rows.keys or rows.view
-  if asof_groups.OF_KEYS in reads:
+  columns, groups = [], {*plan.groups}
+  if groups - {*asof_groups.OF_SESSIONS}:
     for key, column in rows.key_columns.items():
       value = sql.null_if_empty(f'r.{sql.quote(column)}')
       columns.append(f'{value} AS {sql.quote(key)}')
-  if asof_groups.OF_LABELS in reads:
+  if groups & {*asof_groups.LABELLED, asof_recency.GROUP}:
     columns += label_sql.label_and_time_columns(
       rows.rated_tasks, places.boundaries, 'p.split', labelled
     )
-  if asof_groups.OF_NUMBERS in reads:
+  if asof_slates.GROUP in groups:
     columns += asof_slates.number_columns(rows, plan.numbers)
-  if asof_groups.OF_VALUES in reads:
+  if asof_tastes.GROUP in groups:
     columns += asof_tastes.value_columns(rows, plan.tastes)
+  relation = rows.view if columns else rows.keys or rows.view
+  columns = ['r.row_id, p.session_id, p.split, r.timestamp', *columns]
   return sql.create_table(
     connection,
     f'SELECT {", ".join(columns)} FROM {relation} r'

@@ -30,22 +30,8 @@ KEYED = ('counts', 'rates')
 RATED = ('rates', asof_tastes.GROUP)
 # Groups of rates, which start from train's.
 LABELLED = (*RATED, 'feedback')
-# Inputs of groups besides session and time: the row's user and item, its
-# labels, the log's numbers, the values of fields.
-OF_KEYS, OF_LABELS = 'keys', 'labels'
-OF_NUMBERS, OF_VALUES = 'numbers', 'values'
-_READS = {
-  'gap': (),
-  'position': (),
-  'views': (OF_KEYS,),
-  'counts': (OF_KEYS,),
-  'rates': (OF_KEYS, OF_LABELS),
-  asof_recency.GROUP: (OF_KEYS, OF_LABELS),
-  asof_tastes.GROUP: (OF_KEYS, OF_LABELS, OF_VALUES),
-  'feedback': (OF_LABELS,),
-  history.GROUP: (OF_KEYS,),
-  asof_slates.GROUP: (OF_NUMBERS,),
-}
+# Groups that read no user and no item.
+OF_SESSIONS = ('gap', 'position', 'feedback', asof_slates.GROUP)
 # Reasons why groups are left out.
 _NO_TIMES = 'no label times'
 _ONE_VALUE, _OVERLAP = 'one value in train', 'splits overlap in time'
@@ -71,11 +57,6 @@ class Plan:
   tastes: Sequence[str] = ()
   rate_keys: Sequence[str] = KEYS
   train: Sequence[float] | None = None
-
-
-def reads(groups: Iterable[str]) -> set[str]:
-  """Inputs of groups: some of OF_KEYS to OF_VALUES."""
-  return {part for group in groups for part in _READS[group]}
 
 
 def features(

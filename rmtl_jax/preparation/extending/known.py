@@ -152,10 +152,7 @@ class Known(fit.Fit):
   def users(self, featured: str) -> users.UserNumbers:
     """Numbers of users: those that the data has given, and further ones."""
     connection, known = self.connection, self._past.users
-    if not self.rows.has_user:
-      return users.NO_USERS
-    named = users.names(connection, featured)
-    if known:
+    if known and self.rows.has_user:
       # New ones count on from the largest number, in the order of their names.
       last = f'(SELECT max(number) FROM {known})'
       count = 'sum(CAST(k.number IS NULL AS INT)) OVER (ORDER BY name)'
@@ -163,23 +160,23 @@ class Known(fit.Fit):
         connection,
         'SELECT u.key, name, CAST(coalesce(k.number,'
         f' {last} + {count}) AS BIGINT) AS number'
-        f' FROM {named} u LEFT JOIN {known} k USING (name)',
+        f' FROM {users.names(connection, featured)} u'
+        f' LEFT JOIN {known} k USING (name)',
       )
       return users.by_table(numbered, are_names=True)
-    numbered = sql.create_view(
-      connection, f'SELECT *, TRY_CAST(name AS BIGINT) AS number FROM {named}'
-    )
-    # 07 is not 7, so both as one number would be one user.
-    wrong = connection.execute(
-      f'SELECT name FROM {numbered} WHERE CAST(number AS VARCHAR)'
-      ' IS DISTINCT FROM name ORDER BY name LIMIT 1'
-    ).fetchall()
-    if wrong:
-      raise types.InputError(
-        f'{self.rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
-        f' whole number, as all users of {self._base.directory} are'
+    found = users.number(connection, featured, self.rows)
+    if found.table:
+      # 07 is not 7, so both as one number would be one user.
+      wrong = sql.fetch_value(
+        connection,
+        f'SELECT min(name) FROM {found.table} WHERE'
+        ' CAST(TRY_CAST(name AS BIGINT) AS VARCHAR) IS DISTINCT FROM name',
       )
-    return users.by_table(numbered, are_names=False)
+      raise types.InputError(
+        f'{self.rows.table.place}: user {wrong!r:.80} is not written as a whole'
+        f' number, as all users of {self._base.directory} are'
+      )
+    return found
 
   def fields(
     self,

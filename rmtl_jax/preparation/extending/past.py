@@ -45,11 +45,6 @@ _USERS, _EVENTS = 'users.parquet', 'events.parquet'
 _FORMAT = 'FORMAT parquet, COMPRESSION zstd'
 
 
-def rows_file(number: int) -> str:
-  """The name of the file of past rows of the log, or of an extension."""
-  return f'rows-{number:05d}.parquet'
-
-
 def files(data_dir: pathlib.Path) -> list[pathlib.Path]:
   """The files of past rows, in order."""
   return sorted((data_dir / FOLDER).glob('rows-*.parquet'))
@@ -141,17 +136,13 @@ def begin(connection: sql.Connection, base: base_lib.Base) -> int:
     raise types.InputError(
       f'{data_dir}: has no {FOLDER}/, which extending needs; prepare it again'
     )
-  # Sums over what is left of them would be wrong.
-  for i in range(1 + len(manifest.options.get('extended', ()))):
-    path = data_dir / FOLDER / rows_file(i)
-    if path not in found:
-      raise types.InputError(f'{path}: not found')
   raw_rows = manifest.report.get('raw_rows')
   if type(raw_rows) is not int:
     raise types.InputError(
       f'{data_dir}: manifest.json: report lacks raw_rows; prepare it again'
     )
-  # A value that occurs twice would double the rows that have it.
+  # A value that occurs twice would double the rows that have it, and sums over
+  # what is left of the past would be wrong.
   contract.check_vocabularies(data_dir, manifest)
   reading.check_recorded(data_dir, manifest)
   with (
@@ -307,12 +298,13 @@ def write(
   folder, first_row = directory / FOLDER, past.first_row if past else 0
   folder.mkdir(exist_ok=True)
   query = _rows_sql(rows, placed, tastes, past)
+  number = len(files(directory))
   where = rows.table.place
   with sql.name_errors(where, 'keys of another type than in the data so far'):
     _copy(
       connection,
       f'{query} ORDER BY row_id',
-      folder / rows_file(len(files(directory))),
+      folder / f'rows-{number:05d}.parquet',
     )
   if users:
     query = f'SELECT name, number FROM {users}'
