@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract, prepare_log
+from rmtl_jax.runtime import workdir
+from tests import paper
 from tests.preparation import raw_files
 
 HOUR = 3_600_000
@@ -156,3 +160,48 @@ def test_data_that_can_not_be_extended(data):
     lambda: extend(data, lines(20, 23), data_dir=str(data / 'old')),
     'which is extended; name another directory',
   )
+
+
+def _change(path, column, row, value):
+  """Writes a file with another value: the old one may have other names."""
+  table = pq.read_table(path)
+  values = table[column].to_pylist()
+  assert values[row] != value
+  values[row] = value
+  place, kind = table.column_names.index(column), table[column].type
+  path.unlink()
+  pq.write_table(table.set_column(place, column, pa.array(values, kind)), path)
+
+
+@pytest.mark.parametrize(
+  ('name', *('column', 'row', 'value')),
+  [
+    ('vocabulary/item.parquet', 'value', 1, 'i7'),
+    ('past/rows-00000.parquet', 'y_0', 4, 1),
+  ],
+)
+def test_a_value_that_changed_is_found(data, name, column, row, value):
+  """Any of these would pass for what prepare wrote."""
+  extend(data, lines(20, 30))
+
+  def add():
+    options = {'data_dir': str(data / 'more'), 'extend': str(data / 'new')}
+    extend(data, lines(30, 40), **options)
+
+  _change(data / 'new' / name, column, row, value)
+  fault = f'{data}/new/{name}: damaged, or changed since'
+  raw_files.fails(data, add, fault)
+  raw_files.fails(data, lambda: contract.check(data / 'new'), fault)
+  if name.startswith('vocabulary'):  # which a run copies
+    raw_files.fails(
+      data,
+      lambda: workdir.create(data / 'run', paper.config(), data / 'new'),
+      fault,
+    )
+  # Data that were prepared before there were digests.
+  path = data / 'new' / 'manifest.json'
+  record = json.loads(path.read_text())
+  assert len(record.pop('digests')) == 5
+  path.write_text(json.dumps(record))
+  contract.check(data / 'new')
+  add()
