@@ -163,16 +163,18 @@ def _add_features(
   config: prepare_settings.PrepareConfig,
 ) -> tuple[source.SourceTable, sql.DataFrame]:
   """Adds as-of features to the description and to the rows of the log."""
-  slates = None
-  if asof_groups.looks_at_slates(described, config):
+
+  def find_slates() -> asof_slates.Found:
     query = asof_slates.find_sql(described, 'log')
     counted = work.query(query, log=log).collect()[0]
-    slates = asof_slates.found_of(described, counted)
-  tastes: Sequence[str] = ()
-  if asof_groups.looks_at_tastes(described, config):
-    tastes = as_of.find_tastes(work, log, described)
+    return asof_slates.found_of(described, counted)
+
   plan, left_out = asof_groups.find_supported(
-    described, places.record.rate_keys, config, slates, tastes
+    described,
+    places.record.rate_keys,
+    config,
+    find_slates,
+    lambda: as_of.find_tastes(work, log, described),
   )
   described = asof_groups.declare(described, plan, left_out, config)
   if not {*plan.groups} - {'history'}:

@@ -49,14 +49,12 @@ def add_features(
   Raises:
     types.InputError: as groups.find_supported.
   """
-  slates = None
-  if asof_groups.looks_at_slates(rows, config):
-    slates = asof_slates.find(connection, rows)
-  tastes: Sequence[str] = ()
-  if asof_groups.looks_at_tastes(rows, config):
-    tastes = asof_tastes.find(connection, rows)
   plan, left_out = asof_groups.find_supported(
-    rows, places.rate_keys, config, slates, tastes
+    rows,
+    places.rate_keys,
+    config,
+    lambda: asof_slates.find(connection, rows),
+    lambda: asof_tastes.find(connection, rows),
   )
   rows = asof_groups.declare(rows, plan, left_out, config)
   if not {*plan.groups} - {history.GROUP}:

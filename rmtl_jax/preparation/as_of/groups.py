@@ -6,7 +6,7 @@ DuckDB (rmtl_jax.preparation.as_of.as_of_features) or Spark computes them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import types
@@ -110,8 +110,8 @@ def find_supported(
   rows: source.SourceTable,
   rate_keys: Collection[str],
   config: prepare_settings.PrepareConfig,
-  slates: asof_slates.Found | None = None,
-  tastes: Sequence[str] = (),
+  find_slates: Callable[[], asof_slates.Found],
+  find_tastes: Callable[[], Sequence[str]],
 ) -> tuple[Plan, dict[str, str]]:
   """Plans the groups that the options name and the log supports.
 
@@ -119,8 +119,9 @@ def find_supported(
     rate_keys: as in sessionize.RowPlaces.
     config: `as_of` and `idle_minutes`; a label of unknown time counts once its
       session has been idle for so long.
-    slates: what the log's sessions are, where `looks_at_slates`.
-    tastes: the fields that differ within users, where `looks_at_tastes`.
+    find_slates: looks at the log's sessions; called where these decide what is
+      compared, if anything.
+    find_tastes: finds the fields that differ within users.
 
   Returns:
     The plan, and why other groups, or parts of groups (of a user or an item
@@ -132,21 +133,25 @@ def find_supported(
       name of a feature.
   """
   numbers = [field.name for field in asof_slates.fields_of(rows)]
-  if slates is not None:
-    numbers = slates.numbers
   idle_ms = round(config.idle_minutes * 60_000)
-  plan = Plan((), idle_ms, numbers, tuple(tastes), tuple(rate_keys))
+  plan = Plan((), idle_ms, numbers, rate_keys=tuple(rate_keys))
   left_out: dict[str, str] = {}
   for group in prepare_settings.as_of_groups(config):
     lack = _lack(rows, group)
-    if looks_at_slates(rows, config, group):
-      lack = _slates_lack(slates)
-    if group == asof_tastes.GROUP and not (lack or tastes):
-      lack = 'no field differs within users'
     if group in RATED and not lack:
       rated = {*rows.key_columns} if group == 'rates' else {'user'}
       # Rates of train rows would count earlier labels of test rows.
       lack = '' if rated & {*rate_keys} else _OVERLAP
+    if group == asof_slates.GROUP and not lack and group not in config.as_of:
+      slates = find_slates()
+      plan = dataclasses.replace(plan, numbers=slates.numbers)
+      if not slates.at_once:
+        lack = 'rows come one by one'
+      elif not slates.numbers:
+        lack = 'no number differs'
+    if group == asof_tastes.GROUP and not lack:
+      plan = dataclasses.replace(plan, tastes=find_tastes())
+      lack = '' if plan.tastes else 'no field differs within users'
     if lack and group in config.as_of:
       hint = '; set "known_after_seconds" of a task' * (lack == _NO_TIMES)
       raise types.InputError(f'as_of: {group!r} cannot be made: {lack}{hint}')
@@ -192,28 +197,6 @@ def recorded_plan(
   )
 
 
-def looks_at_slates(
-  rows: source.SourceTable,
-  config: prepare_settings.PrepareConfig,
-  group: str = asof_slates.GROUP,
-) -> bool:
-  """Whether the log's sessions decide what a group compares, if anything."""
-  return (
-    group == asof_slates.GROUP
-    and group in prepare_settings.as_of_groups(config)
-    and group not in config.as_of
-    and not _lack(rows, group)
-  )
-
-
-def looks_at_tastes(
-  rows: source.SourceTable, config: prepare_settings.PrepareConfig
-) -> bool:
-  """Whether the log's rows decide by which fields `tastes` is made."""
-  wanted = asof_tastes.GROUP in prepare_settings.as_of_groups(config)
-  return wanted and not _lack(rows, asof_tastes.GROUP)
-
-
 def _lack(rows: source.SourceTable, group: str) -> str:
   """The input of a group that the log lacks; '' if none."""
   if group == asof_slates.GROUP:
@@ -235,13 +218,6 @@ def _lack(rows: source.SourceTable, group: str) -> str:
   if group == 'feedback' and not source.with_label_time(rows.rated_tasks):
     return _NO_TIMES
   return ''
-
-
-def _slates_lack(found: asof_slates.Found | None) -> str:
-  """Why sessions are not slates; '' if they are."""
-  if found is None or not found.at_once:
-    return 'rows come one by one'
-  return '' if found.numbers else 'no number differs'
 
 
 def _missing_parts(
