@@ -21,8 +21,7 @@ from rmtl_jax.simulator import parameters as parameters_lib
 from rmtl_jax.simulator import walk as walk_lib
 from rmtl_jax.simulator import world as world_lib
 
-Parameters = parameters_lib.Parameters
-DEFAULT = Parameters()
+DEFAULT = parameters_lib.Parameters()
 
 CATEGORICAL = (
   'user_id',
@@ -44,16 +43,13 @@ _EPOCH_MS = 1_704_067_200_000
 _DIGEST_ROWS = 2_000
 
 
-def simulate(
-  rows: int, seed: int, parameters: Parameters = DEFAULT
-) -> pa.Table:
+def simulate(rows: int, seed: int) -> pa.Table:
   """Simulates a log of whole sessions.
 
   Args:
     rows: impressions wanted; the last session is kept whole, so there can be
-      up to `parameters.length_max - 1` more.
+      up to `DEFAULT.length_max - 1` more.
     seed: of everything that is drawn.
-    parameters: the world and its dynamics.
 
   Returns:
     The log, ordered by session start, then session, then time. Columns:
@@ -65,15 +61,14 @@ def simulate(
     given all that is known just before the row, hidden state included.
 
   Raises:
-    types.InputError: rows, seed or a parameter out of range.
+    types.InputError: rows or seed out of range.
   """
   if rows < 1:
     raise types.InputError(f'simulated rows: {rows!r} is not at least 1')
   if seed < 0:
     raise types.InputError(f'simulated seed: {seed!r} is below 0')
-  parameters_lib.check(parameters)
   rng = np.random.Generator(np.random.PCG64(seed))
-  world = world_lib.make_world(rng, rows, parameters)
+  world = world_lib.make_world(rng, rows, DEFAULT)
   sessions = walk_lib.make_sessions(rng, rows, world)
   log = walk_lib.walk(rng, world, sessions)
   return _table(world, sessions, log)

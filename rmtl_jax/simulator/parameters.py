@@ -3,23 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-
-from rmtl_jax import types
-
-_SHARES = (
-  'new_share',
-  'field_share',
-  'browse_share',
-  'intent_share',
-  'interest_pull',
-  'interest_return',
-  'mood_memory',
-  'fatigue_memory',
-  'fatigue_relief',
-)
-_COUNTS = ('length_max', 'num_categories', 'num_segments', 'taste_dim')
-_POSITIVE = ('rows_per_user', 'rows_per_item', 'days', 'length_median')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,22 +98,3 @@ class Parameters:
   fatigue_memory: float = 0.95
   fatigue_relief: float = 0.5
   budget_spread: float = 0.6
-
-
-def check(parameters: Parameters) -> None:
-  """Raises types.InputError where a parameter is out of range."""
-  for name, value in dataclasses.asdict(parameters).items():
-    if not isinstance(value, int | float) or not math.isfinite(value):
-      raise types.InputError(f'simulated.{name}: {value!r} is not a number')
-    if name in _SHARES and not 0 <= value <= 1:
-      raise types.InputError(
-        f'simulated.{name}: {value!r} is not between 0 and 1'
-      )
-    if name in _COUNTS and (not isinstance(value, int) or value < 1):
-      raise types.InputError(
-        f'simulated.{name}: {value!r} is not a whole number >= 1'
-      )
-    if name in _POSITIVE and value <= 0:
-      raise types.InputError(f'simulated.{name}: {value!r} is not above 0')
-    if not name.endswith('bias') and value < 0:
-      raise types.InputError(f'simulated.{name}: {value!r} is below 0')

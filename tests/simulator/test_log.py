@@ -1,12 +1,9 @@
 """The simulated log as its readers see it."""
 
-import dataclasses
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.simulator import log as simulated
 
 # Changes only where the defaults or the simulated data change on purpose:
@@ -68,17 +65,3 @@ def test_idle_gaps_cut_the_same_sessions(columns: dict[str, np.ndarray]):
   idle = np.diff(time[order]) > 30 * 60_000
   cut = idle | (np.diff(user[order]) != 0)
   assert ((np.diff(session) != 0) == cut).all()
-
-
-@pytest.mark.parametrize(
-  'change',
-  [
-    {'rows_per_user': 0.0},
-    {'num_categories': 2.5},
-  ],
-)
-def test_a_bad_parameter_is_named(change: dict[str, float]):
-  parameters = dataclasses.replace(simulated.DEFAULT, **change)
-  name, value = next(iter(change.items()))
-  with pytest.raises(types.InputError, match=f'simulated.{name}: {value!r} is'):
-    simulated.simulate(10, seed=0, parameters=parameters)
