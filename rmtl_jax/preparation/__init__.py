@@ -1,19 +1,18 @@
 """Raw logs to prepared data, by DuckDB.
 
-`prepare.py` is the flow, and each step of it a file or a folder:
+`prepare_log.py` is the flow, and each step of it a file or a folder:
 
 | step | where |
 |---|---|
 | read: a view of rows, whatever the log | `sources/` by the contract of `source.py`; `raw/`, `schema/` |
-| check | `checks.py` |
-| number sessions, split | `sessions.py`; `splits.py` |
+| check | `value_checks.py` |
+| number sessions, split | `sessionize.py`; `split_rules.py`, `given_splits.py` |
 | as-of features | `as_of/` |
-| encode | `encode.py`; `fit.py`: `vocabulary.py`, `lists.py`, `numbers.py`, `users.py`, `labels.py` |
-| write | `writer.py`, `vectors.py`; the manifest: `counts.py` |
+| encode | `fit.py`, `encode.py`: `vocabulary.py`, `lists.py`, `numbers.py`, `users.py`, `label_sql.py` |
+| write | `writer.py`, `field_vectors.py`; the manifest: `counts.py` |
 
-New days go the same way in `extending/`. Beside it: `guess/` (a schema of a raw
-log), `contract/` (checks prepared data), `description/` (what is in it).
+`extending/` adds new days in the same way. `guess/` proposes a schema for a raw
+log, `contract.py` checks prepared data, and `description/` describes them.
 
-Steps hand on names of tables and views, and SQL over them. Where a function has
-a `connection`, it holds what is named and gets what is made.
+Steps pass names of tables and views, and SQL over them.
 """  # noqa: E501

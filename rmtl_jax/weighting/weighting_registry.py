@@ -21,8 +21,6 @@ ANY, POSITIVE, NONE = 'any', 'positive', 'none'
 # Argument of `make`: lambda, the link of `config.weighting.form`, or the mean
 # of RMTL's weights over the train rows.
 LAMBDA, LINK, MEANS = 'lambda', 'link', 'means'
-# Arguments of weights in addition to `q_values`.
-EXTRAS = ('labels', 'mask', 'losses', 'key', 'sample_weight')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +38,6 @@ class Weighting:
     short: its name in narrow tables; the name if empty.
     asks: when critics are evaluated: STEP, START or NEVER.
     lambda_: what lambda may be: ANY, POSITIVE or NONE.
-    needs: EXTRAS that its weights read.
     relative: whether means over the batch's rows go into its weights.
     own_shuffle: whether its control shuffles its own weights over the rows;
       else RMTL's are shuffled.
@@ -56,19 +53,17 @@ class Weighting:
   short: str = ''
   asks: str = STEP
   lambda_: str = POSITIVE
-  needs: tuple[str, ...] = ()
   relative: bool = False
   own_shuffle: bool = False
   control: bool = False
   ascends_q: bool = False
 
   def __post_init__(self):
-    """Raises types.InputError for unknown `asks`, `takes` or `needs`."""
+    """Raises types.InputError for unknown `asks`, `takes` or `lambda_`."""
     what = f'weighting {self.name}'
     registry.check(f'{what}: takes', [self.takes], (LAMBDA, LINK, MEANS))
     registry.check(f'{what}: asks', [self.asks], (STEP, START, NEVER))
     registry.check(f'{what}: lambda_', [self.lambda_], (ANY, POSITIVE, NONE))
-    registry.check(f'{what}: needs', self.needs, EXTRAS)
 
   @property
   def needs_critics(self) -> bool:
@@ -109,7 +104,6 @@ RECORDS = registry.Registry(
       'WL: weights 1 - lambda y Q',
       registry.lazy('rmtl_jax.weighting.scale_by_q', 'scale_by_label_times_q'),
       formula="the weights 1 - lambda y Q, where y is the row's label",
-      needs=('labels',),
     ),
     Weighting(
       'negative_q',
@@ -128,7 +122,6 @@ RECORDS = registry.Registry(
       ),
       short='RMTL',
       lambda_=ANY,
-      needs=('mask',),
       relative=True,
       own_shuffle=True,
     ),
@@ -137,7 +130,6 @@ RECORDS = registry.Registry(
       'control: RMTL weights, shuffled over rows',
       registry.lazy('rmtl_jax.weighting.scale_by_q', 'shuffle_weights'),
       takes=LINK,
-      needs=('mask', 'key'),
       control=True,
     ),
     Weighting(
@@ -231,7 +223,6 @@ def register_weighting(
   *,
   label: str = '',
   formula: str = '',
-  needs: tuple[str, ...] = (),
 ) -> None:
   """Adds weights of the caller's own under a new name.
 
@@ -243,23 +234,22 @@ def register_weighting(
     Only rows count whose future looks worse than -lambda:
 
         def scale_by_worst(lambda_):
-          return critic.stateless(
+          return rmtl_jax.stateless(
             lambda updates, q_values, **_: updates * (q_values < -lambda_)
           )
 
-        register_weighting('worst', scale_by_worst)
+        rmtl_jax.register_weighting('worst', scale_by_worst)
 
   Args:
     name: not one that exists.
     scale_by: lambda (f32[], traced) -> an Optax transformation that multiplies
-      f32[L, T, K] by weights >= 0; its extra arguments stand in
-      weighting/scale_by_q.py, and `critic.stateless` makes one of a function.
+      f32[L, T, K] by weights >= 0; weighting/scale_by_q.py
+      lists its extra arguments, and `rmtl_jax.stateless` makes one of a function.
       Weights must not depend on what they multiply. Its state, if it has one,
       is kept in checkpoints; `init` is called with an array whose last axis is
       the tasks: the state's form may depend on their number, not on lambda.
     label: what it is, in tables; the name if empty.
     formula: its weights in words, for reports.
-    needs: extra arguments that it reads in addition to `q_values`.
 
   Raises:
     types.InputError: the name is taken.
@@ -270,7 +260,6 @@ def register_weighting(
       label or name,
       scale_by,
       formula=formula or f'the weights of {name}',
-      needs=needs,
       own_shuffle=True,
     )
   )

@@ -9,17 +9,16 @@ from rmtl_jax.weighting import weighting_registry
 from tests.weighting import example
 
 EVERY = pytest.mark.parametrize('name', list(weighting_registry.RECORDS))
-# What the links of `make_weighting` read, by their records.
-NEEDS = {
-  name: ('q_values', *one.needs)
+WEIGH_BY_Q = [
+  name
   for name, one in weighting_registry.RECORDS.items()
   if one.asks_every_step and not one.ascends_q
-}
+]
 READS = [
-  (name, extra)
-  for name, extras in NEEDS.items()
-  for extra in extras
-  if extra != 'key'
+  *((name, 'q_values') for name in WEIGH_BY_Q),
+  ('label_times_q', 'labels'),
+  ('advantage', 'mask'),
+  ('q_shuffled', 'mask'),
 ]
 
 
@@ -55,7 +54,7 @@ def test_the_dtype_is_that_of_the_losses(name):
     np.testing.assert_allclose(half.astype(jnp.float32), full, rtol=2**-7)
 
 
-@pytest.mark.parametrize('name', list(NEEDS))
+@pytest.mark.parametrize('name', WEIGH_BY_Q)
 @pytest.mark.parametrize('lambda_', [0.7, -0.7])
 def test_no_weight_is_below_zero_whatever_q_is(name, lambda_):
   weighting, state = example.make(name, lambda_=lambda_)
