@@ -243,8 +243,8 @@ def register_weighting(
   Args:
     name: not one that exists.
     scale_by: lambda (f32[], traced) -> an Optax transformation that multiplies
-      f32[L, T, K] by weights >= 0; weighting/scale_by_q.py
-      lists its extra arguments, and `rmtl_jax.stateless` makes one of a function.
+      f32[L, T, K] by weights >= 0; weighting/scale_by_q.py lists its extra
+      arguments, and `rmtl_jax.stateless` makes one of a function.
       Weights must not depend on what they multiply. Its state, if it has one,
       is kept in checkpoints; `init` is called with an array whose last axis is
       the tasks: the state's form may depend on their number, not on lambda.
