@@ -33,14 +33,19 @@ class OneRow:
     self._worth = _AT_ONCE
     self._made: Any = None
 
-  def score(self, row: pa.Table) -> scorer_lib.Predictions | None:
-    """Predictions for one row; None: leave it to the SQL, errors included."""
+  def warm_up(self) -> bool:
+    """Reads the log unless it is too long; True once it has been read."""
     with self._lock:
       if self._made is None:
         self._made = self._make()
-      if not self._made:
-        return None
-      scoring, keeper = self._made
+      return bool(self._made)
+
+  def score(self, row: pa.Table) -> scorer_lib.Predictions | None:
+    """Predictions for one row; None: leave it to the SQL, errors included."""
+    if not self.warm_up():
+      return None
+    scoring, keeper = self._made
+    with self._lock:
       notes = notes_lib.Notes()
       try:
         values = scoring.score(self._model, keeper, row, notes, 1)

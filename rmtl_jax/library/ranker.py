@@ -452,6 +452,8 @@ class Ranker:
     self.model_: scorer.Scorer = predictor.load(path, warm_up=warm_up)
     self._history: kept.KeptHistory | None = None
     self._one_row = one_row.OneRow(self.model_, path / fitting.LOG)
+    if warm_up and self.model_.needs:
+      self._one_row.warm_up()
     schema = log_columns.make_log_schema(self.model_.manifest)
     keys = (schema.time, schema.session, schema.user)
     self._keys = [column for column in keys if column is not None]
@@ -474,7 +476,9 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Ranker:
 
   Args:
     path: what `Ranker.save` wrote, or the `workdir` of a fitted one.
-    warm_up: compiles the programs of up to so many rows.
+    warm_up: compiles the programs of up to so many rows and, of a model that
+      reads the past, indexes a short log, so that a single row takes
+      milliseconds.
 
   Raises:
     types.InputError: neither of the two, or a damaged file in it.
