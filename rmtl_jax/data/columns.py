@@ -13,7 +13,7 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet, prepared_file, reading
+from rmtl_jax.data import parquet, prepared_file
 
 if typing.TYPE_CHECKING:
   from rmtl_jax.data import streaming
@@ -295,7 +295,6 @@ class SplitFiles:
     self.manifest, self._split = manifest, split
     self._dir = pathlib.Path(data_dir)
     self._names = manifest.file_names(split)
-    self._snapshot = reading.Snapshot(data_dir, manifest, (split,))
     self.group_rows, self.has_users = [], True
     for file in self.open_all():
       self.group_rows.append(file.group_rows)
@@ -304,26 +303,14 @@ class SplitFiles:
     self._check('rows', self.rows, manifest.splits[split].rows)
 
   def open(self, number: int) -> prepared_file.PreparedFile:
-    """Opens a file, by its place in the split.
-
-    Raises:
-      types.InputError: it can't be opened, or has changed.
-    """
-    # Checked twice: a file that is being replaced may not open at all, which
-    # would be reported as damage; one that opened may be the new one.
-    self.check_unchanged(number)
-    path = self._dir / self._names[number]
-    file = prepared_file.PreparedFile(path, self.manifest)
-    self.check_unchanged(number)
-    return file
+    """Opens a file, by its place in the split."""
+    return prepared_file.PreparedFile(
+      self._dir / self._names[number], self.manifest
+    )
 
   def open_all(self) -> Iterator[prepared_file.PreparedFile]:
     """Opens the files one after the other."""
     return map(self.open, range(len(self._names)))
-
-  def check_unchanged(self, number: int) -> None:
-    """Refuses a file that has changed since the footers were read."""
-    self._snapshot.check_file(self._names[number])
 
   def blocks(
     self, on_rows: Callable[[int], None] = lambda rows: None
@@ -351,7 +338,6 @@ class SplitFiles:
           sessions += int(begins[0].sum())
           yield Block(found, *begins)
           on_rows(len(session))
-    self._snapshot.check()
     self._check(
       'sessions', sessions, self.manifest.splits[self._split].sessions
     )

@@ -139,24 +139,16 @@ class Snapshot:
     Raises:
       types.InputError: names the first such file.
     """
-    for name in self._stamps:
-      self.check_file(name)
-
-  def check_file(self, name: str) -> None:
-    """Refuses a file that was written or replaced since.
-
-    Raises:
-      types.InputError: names the file.
-    """
-    try:
-      found = _stamp(self._dir / name)
-    except types.InputError:
-      found = None
-    if found != self._stamps[name]:
-      raise types.InputError(
-        f'{self._dir / name}: the data were replaced while they were read: the'
-        ' file is not what it was at the start'
-      )
+    for name, stamp in self._stamps.items():
+      try:
+        found = _stamp(self._dir / name)
+      except types.InputError:
+        found = None
+      if found != stamp:
+        raise types.InputError(
+          f'{self._dir / name}: the data were replaced while they were read:'
+          ' the file is not what it was at the start'
+        )
 
   def digests(
     self, progress: Callable[[str, float], None] = lambda stage, fraction: None

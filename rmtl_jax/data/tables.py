@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import (
-  Callable,
   Collection,
   Iterable,
   Iterator,
@@ -16,9 +15,7 @@ from collections.abc import (
 )
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rmtl_jax import types
 
@@ -72,13 +69,13 @@ def open_stream(table: Any, path: str = 'table') -> Stream:
       i for i, n in enumerate(reader.schema.names) if not _INDEX.fullmatch(n)
     ]
     fields = [reader.schema.field(i) for i in kept]
-    schema = pa.schema([pa.field(f.name, _plain(f.type)) for f in fields])
+    schema = pa.schema([pa.field(f.name, plain_type(f.type)) for f in fields])
 
   def batches() -> Iterator[pa.RecordBatch]:
     with _naming(path):
       for batch in reader:
         columns = [
-          cast(batch.column(i), field.type)
+          plain(batch.column(i), field.type)
           for i, field in zip(kept, schema, strict=True)
         ]
         yield pa.record_batch(columns, schema)
@@ -203,91 +200,37 @@ def to_array(values: Any) -> pa.Array | pa.ChunkedArray:
     raise
 
 
-def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
-  """A column of another type with the same parts, at any depth.
+def plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
+  """A column as its `plain_type`.
 
   Raises:
-    pa.ArrowException: a type or a value that can't be cast.
+    pa.ArrowException: values that can't be cast.
   """
-  if column.type == kind:
-    return column
   if pa.types.is_dictionary(column.type):
     # Arrow decodes no dictionary of views, so its values are cast first.
-    values = cast(column.dictionary, kind)
-    coded = pa.DictionaryArray.from_arrays(column.indices, values)
-    return coded.dictionary_decode()
-  if pa.types.is_run_end_encoded(column.type):
-    return cast(pc.call_function('run_end_decode', [column]), kind)
-  if is_list(column.type):
-    # Arrow's own cast of views loses an end, or ends the process.
-    lengths = pc.call_function('list_value_length', [column])
-    lengths = lengths.fill_null(0).to_numpy(False)
-    return pa.LargeListArray.from_arrays(
-      np.append(0, np.cumsum(lengths)),
-      cast(column.flatten(), kind.value_type),
-      mask=column.is_null(),
-    )
-  if pa.types.is_struct(column.type):
-    parts = [cast(column.field(i), f.type) for i, f in enumerate(kind)]
-    return pa.StructArray.from_arrays(
-      parts, fields=list(kind), mask=column.is_null()
-    )
-  if pa.types.is_map(column.type):
-    raise pa.ArrowNotImplementedError('a map')
-  return column.cast(kind)
+    column = pa.DictionaryArray.from_arrays(
+      column.indices, plain(column.dictionary, kind)
+    ).dictionary_decode()
+  return column if column.type == kind else column.cast(kind)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-  """The type of Parquet and DuckDB for an Arrow type."""
+def plain_type(kind: pa.DataType) -> pa.DataType:
+  """The type that DuckDB reads, in memory and in Parquet, for an Arrow type."""
   if pa.types.is_dictionary(kind):
-    return _plain(kind.value_type)
+    return plain_type(kind.value_type)
+  if is_list(kind):
+    return pa.large_list(plain_type(kind.value_type))
   if pa.types.is_string_view(kind):
     return pa.large_string()
-  if is_list(kind):
-    return pa.large_list(_plain(kind.value_type))
-  return map_type(kind, number_type)
-
-
-def number_type(kind: pa.DataType) -> pa.DataType:
-  """The type of Parquet and DuckDB for one of Arrow's numbers."""
-  if pa.types.is_float16(kind):
-    return pa.float32()
-  if pa.types.is_decimal(kind) and kind.scale < 0:
-    digits = kind.precision - kind.scale
-    return pa.decimal128(digits) if digits <= 38 else pa.float64()
-  return kind
-
-
-def map_type(
-  kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType]
-) -> pa.DataType:
-  """A type with its innermost types mapped; itself if none changes."""
-  if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-    value = map_type(kind.value_type, leaf)
-    return kind if value == kind.value_type else value
-  if is_list(kind):
-    value = map_type(kind.value_type, leaf)
-    # DuckDB has an own type for lists of one size, with other functions.
-    same = value == kind.value_type and not pa.types.is_fixed_size_list(kind)
-    return kind if same else pa.large_list(value)
-  if pa.types.is_struct(kind):
-    return pa.struct([f.with_type(map_type(f.type, leaf)) for f in kind])
-  if pa.types.is_map(kind):
-    key, item = map_type(kind.key_type, leaf), map_type(kind.item_type, leaf)
-    return pa.map_(key, item)
-  return leaf(kind)
+  if pa.types.is_decimal(kind) and (kind.scale < 0 or kind.precision > 38):
+    return pa.float64()
+  return pa.float32() if pa.types.is_float16(kind) else kind
 
 
 def is_list(kind: pa.DataType) -> bool:
-  """Whether values of a type are lists, of whatever layout."""
+  """Whether values of a type are lists."""
   return (
     pa.types.is_list(kind)
     or pa.types.is_large_list(kind)
     or pa.types.is_fixed_size_list(kind)
-    or _is_list_view(kind)
   )
-
-
-def _is_list_view(kind: pa.DataType) -> bool:
-  """Whether a type is a list view."""
-  return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)

@@ -86,10 +86,12 @@ def to_duckdb_types(table: pa.Table, path: str) -> pa.Table:
         raise types.InputError(
           f'{path}: column {field.name!r} has a time that is none'
         ) from None
-    wanted = tables.map_type(field.type, _of_parquet)
+    wanted = tables.plain_type(field.type)
+    if pa.types.is_duration(wanted):  # as Parquet has it
+      wanted = pa.int64()
     if wanted != field.type:
       try:
-        column = tables.cast(table.column(i).combine_chunks(), wanted)
+        column = tables.plain(table.column(i).combine_chunks(), wanted)
       except pa.ArrowException:
         raise types.InputError(
           f'{path}: column {field.name!r} is of type {field.type}, which can'
@@ -97,16 +99,6 @@ def to_duckdb_types(table: pa.Table, path: str) -> pa.Table:
         ) from None
       table = table.set_column(i, field.name, column)
   return table
-
-
-def _of_parquet(found: pa.DataType) -> pa.DataType:
-  """The type that DuckDB reads from Parquet for a type without parts."""
-  if pa.types.is_duration(found):
-    return pa.int64()
-  if pa.types.is_decimal256(found):
-    few = found.precision <= 38 and found.scale >= 0
-    return pa.decimal128(found.precision, found.scale) if few else pa.float64()
-  return tables.number_type(found)
 
 
 def value_sql(

@@ -148,15 +148,3 @@ def test_a_bad_value_is_named_with_its_row(tmp_path, column, value, told):
   for read in (columns_lib.read_split, streaming.StreamedColumns):
     with pytest.raises(types.InputError, match=told):
       read(tmp_path, manifest, 'train')
-
-
-def test_a_file_that_changes_later_is_named(tmp_path):
-  manifest = tiny.write_prepared(tmp_path)
-  streamed = streaming.StreamedColumns(tmp_path, manifest, 'train')
-  (tmp_path / 'train/part-00000.parquet').write_bytes(b'')
-  told = r'part-00000\.parquet: the data were replaced while they were read'
-  with pytest.raises(types.InputError, match=told):
-    streamed.take(np.arange(3))
-  (tmp_path / 'train/part-00000.parquet').unlink()
-  with pytest.raises(types.InputError, match=told):
-    _ = streamed.labels
