@@ -37,6 +37,8 @@ _CHANGE, _UNSEEN = 0.1, 0.1
 _MOST_NAMES = 5
 # Rows without a final label get a sentence from this share on.
 _YOUNG = 0.01
+# R² of later positives that the item has to add for a weight to use it.
+_ADDS = 0.02
 
 
 def text(record: Record) -> str:
@@ -48,6 +50,7 @@ def text(record: Record) -> str:
     labels(record),
     *([pairs._replace(rows=pairs.rows[first])] if pairs.rows else []),
     *([lateness(record)] if record['lateness'] else []),
+    *([look_ahead(record)] if record['look_ahead'] else []),
     drifts._replace(rows=drifts.rows[first]),
   ]
   lines = list(map(pages.text, parts))
@@ -80,6 +83,17 @@ def findings(record: Record) -> list[str]:
         f' {one["task"]} yet; compare --config.delayed=row, critic and zero'
         ' with the default, which leaves them out.'
       )
+  gains = [one['row'] - one['state'] for one in record['look_ahead']]
+  if gains and max(gains) < _ADDS:
+    found.append(
+      'The shown item says almost nothing about the rest of the session beyond'
+      ' the state, so critic weights have little to order items by.'
+    )
+  elif gains:
+    found.append(
+      'The shown item says something about the rest of the session, so compare'
+      ' critic weights with their control: rmtl compare.'
+    )
   return found
 
 
@@ -186,6 +200,16 @@ def lateness(record: Record) -> Table:
   ]
   known = ('known in an hour', 'a day', 'a week')
   return Table(('label', 'final after', *known, 'rows too young'), rows, 1)
+
+
+def look_ahead(record: Record) -> Table:
+  """R² of a session's later positives, without and with the shown item."""
+  rows = [
+    (one['task'], f'{one["state"]:.3f}', f'{one["row"]:.3f}')
+    for one in record['look_ahead']
+  ]
+  header = ('R² of later positives', 'from the state', 'and the shown item')
+  return Table(header, rows, 1)
 
 
 def together(record: Record) -> Table:

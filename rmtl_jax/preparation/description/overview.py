@@ -9,7 +9,12 @@ from typing import Any
 
 from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import described_splits, drift, row_counts
+from rmtl_jax.preparation.description import (
+  described_splits,
+  drift,
+  look_ahead,
+  row_counts,
+)
 
 
 def describe(
@@ -27,7 +32,8 @@ def describe(
   Returns:
     `name` and `source`; `tasks` (`name`, `kind`); `splits` {split: `rows`,
     `sessions`}; `fields` (see drift.of_fields); `times`, `label_means`,
-    `together`, `lateness` and `session_lengths` (see row_counts.py).
+    `together`, `lateness` and `session_lengths` (see row_counts.py);
+    `look_ahead` (see look_ahead.py).
 
   Raises:
     types.InputError: no prepared data, or a damaged file.
@@ -48,6 +54,7 @@ def describe(
         'lateness': row_counts.lateness(
           connection, relations['train'], manifest.tasks
         ),
+        'look_ahead': look_ahead.explained(connection, relations, manifest),
         'session_lengths': row_counts.session_lengths(connection, relations),
       }
     fields = drift.of_fields(connection, directory, manifest, progress)
