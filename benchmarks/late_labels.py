@@ -3,8 +3,8 @@ r"""Labels that come late: every `config.delayed` compared with final labels.
     python -m benchmarks.late_labels --log=retailrocket \
       --raw=retailrocket/events.csv --days=14 --output=late.json
 
-A row's label is whether its user buys (RetailRocket) or clicks (Criteo
-attribution, KuaiRand) again within so many days. For each cut, stage 1 of the
+A row's label is whether its user buys (RetailRocket) or clicks (the
+other logs) again within so many days. For each cut, stage 1 of the
 recommended settings without an ensemble is trained, and then again with the
 validation rows (`rmtl refit`), so that the youngest rows are a day old at most,
 as when a model is trained every day. `final` has the final labels of the same
@@ -48,6 +48,10 @@ _EVENTS = {
     SELECT time_ms AS t, user_id AS who, duration_class AS what,
       user_active_degree AS kind, is_click = 1 AS hit, long_view = 1 AS step
     FROM read_csv('{raw}')""",
+  'simulated': """
+    SELECT timestamp AS t, user_id AS who, item_category AS what,
+      user_segment AS kind, click = 1 AS hit, conversion = 1 AS step
+    FROM read_parquet('{raw}')""",
 }
 _LOG = flags.DEFINE_enum('log', 'retailrocket', list(_EVENTS), 'Which log.')
 _RAW = flags.DEFINE_string('raw', None, 'Its file.', required=True)
