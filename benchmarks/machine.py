@@ -187,12 +187,6 @@ def cpu_seconds(pid: int) -> float:
   return own + sum(cpu_seconds(int(child)) for child in children)
 
 
-def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
-  """b of cost = a size^b, by least squares on logarithms."""
-  x, y = np.log(list(sizes)), np.log(list(costs))
-  return float(np.polyfit(x, y, 1)[0])
-
-
 # Of a product's time alone.
 _TRIES = 7
 

@@ -1,146 +1,131 @@
-"""How a training step's cost grows, with the fitted exponent.
+r"""What a log of simulated rows costs by its size, next to LightGBM.
 
-    python -m benchmarks.scaling --output=benchmarks/results/scaling.json
+    pip install '.[trees]'
+    python -m benchmarks.scaling --rows=10000 --rows=100000 --rows=1000000 \
+      --output=benchmarks/results/scaling.json
 
-One size at a time grows: rows of the log (batches planned and gathered, one
-epoch), rows of the item's vocabulary (embedding 16, one more field), rows of a
-session, experts and tasks. The exponent b of cost = a size^b is fitted over
-all sizes; of the vocabulary, with and without the row-wise Adam.
+Each size is prepared by `rmtl prepare` and trained by `rmtl train` with all
+defaults (three stages, the control, three members, no paper's model), each a
+process. LightGBM has the same features: a model per task with the settings of
+benchmarks/lightgbm_baseline.py, not searched. `in_seconds` is the share of
+training's wall time that `seconds` of metrics.json contains.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
 from typing import Any
 
-import jax
-import numpy as np
 from absl import app, flags
 
-from benchmarks import machine, workload
-from rmtl_jax import config as config_lib
-from rmtl_jax.data import batches
-from rmtl_jax.training import actors, feed
+from benchmarks import lightgbm_baseline, machine
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import metrics
 
-_PAPER = config_lib.preset('paper')
-
+_ROWS = flags.DEFINE_multi_integer('rows', [10_000, 100_000], 'Of the log.')
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-_STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
-_REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Dispatches of a figure.')
-_LARGEST = flags.DEFINE_integer(
-  'largest', 10**7, 'Rows, of log and vocabulary.'
-)
-
-SMALL = dataclasses.replace(
-  _PAPER.network,
-  embedding_dim=16,
-  bottom_units=(64, 32),
-  tower_units=(32,),
-  num_experts=4,
-)
+_MAX_CATEGORIES = 255
 
 
-def step_seconds(log: workload.Workload, config: config_lib.Config) -> float:
-  """Seconds of one step of stage 1."""
-  context = workload.context(log, config)
-  arm = actors.pretrain(context)['pretrain']
-  plan = context.epoch('pretrain', 1).plan
-  slots, count = feed.chunks(plan, min(_STEPS.value, len(plan.row)))[0]
-  slots = jax.device_put(slots)
-  key = context.key('pretrain')
-  current = [arm.state]
-
-  def dispatch():
-    current[0], _ = arm.program(
-      current[0], context.train.device, (), slots, np.int32(count), key
-    )
-    return current[0]
-
-  return machine.seconds(dispatch, _REPETITIONS.value) / count
-
-
-def plan_seconds(rows: int) -> float:
-  """Seconds of an epoch's plan: sessions shuffled, lanes packed."""
-  rng = np.random.default_rng(0)
-  starts = workload.session_starts(rng, rows, 4.0)
-  config = _PAPER.batch
-  return machine.seconds(
-    lambda: batches.Epoch(starts, (0, 1), 1, config).plan, _REPETITIONS.value
+def run(*arguments: str) -> tuple[float, float]:
+  """Wall and CPU seconds of one command."""
+  begin, before = time.perf_counter(), _children()
+  subprocess.run(
+    [sys.executable, '-m', 'rmtl_jax', *arguments],
+    check=True,
+    capture_output=True,
   )
+  return time.perf_counter() - begin, _children() - before
 
 
-def powers(first: int, last: int) -> list[int]:
-  """first, 10 first, ..., up to last."""
-  sizes = [first]
-  while sizes[-1] * 10 <= last:
-    sizes.append(sizes[-1] * 10)
-  return sizes
+def _children() -> float:
+  used = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return used.ru_utime + used.ru_stime
 
 
-def experiments() -> dict[str, dict[int, float]]:
-  """Seconds by size, of every size that grows."""
-  base = workload.Workload(rows=40_000)
-  config = dataclasses.replace(_PAPER, backbone='mmoe', network=SMALL)
-  found: dict[str, dict[int, float]] = {}
-  found['epoch plan, rows'] = {
-    rows: plan_seconds(rows) for rows in powers(10**5, _LARGEST.value)
-  }
-  for name in ('dense', 'rows'):
-    adam = dataclasses.replace(
-      config, network=dataclasses.replace(SMALL, embedding_adam=name)
-    )
-    found[f'step, vocabulary ({name} Adam)'] = {
-      size: step_seconds(
-        dataclasses.replace(
-          base, items=size, vocabularies=(*base.vocabularies, size)
-        ),
-        adam,
-      )
-      for size in powers(10**4, _LARGEST.value)
+def lightgbm(data_dir: str) -> tuple[float, dict[str, dict[str, float]]]:
+  """CPU seconds of a model per task, and their test metrics."""
+  manifest, splits = lightgbm_baseline.read(data_dir)
+  begin, found = time.process_time(), {}
+  for k, name in enumerate(manifest.task_names):
+    task = lightgbm_baseline.Task(splits, manifest, k, 0, _MAX_CATEGORIES)
+    choice = lightgbm_baseline.Choice()
+    _, model = task.fit(choice)
+    predicted = model.predict(task.features('test', choice), num_threads=1)
+    counts = columns_lib.metric_weight(splits['test'])
+    weight = lightgbm_baseline.of_task(counts, k)
+    tested = splits['test'].labels[:, k], predicted, weight
+    found[name] = {
+      'auc': metrics.auc(*tested),
+      'logloss': metrics.logloss(*tested),
     }
-  found['step, rows of a session'] = {
-    length: step_seconds(
-      dataclasses.replace(base, session_rows=float(length)), config
+  return time.process_time() - begin, found
+
+
+def measure(rows: int) -> dict[str, Any]:
+  """Seconds and test metrics of a log of so many rows."""
+  with tempfile.TemporaryDirectory() as place:
+    data, workdir = f'{place}/data', f'{place}/run'
+    prepare = run(
+      'prepare',
+      '--source=simulated',
+      f'--simulated_rows={rows}',
+      f'--data_dir={data}',
     )
-    for length in (2, 10, 50, 200)
-  }
-  for backbone in ('mmoe', 'ple'):
-    found[f'step, experts of {backbone}'] = {
-      experts: step_seconds(
-        base,
-        dataclasses.replace(
-          config,
-          backbone=backbone,
-          network=dataclasses.replace(SMALL, num_experts=experts),
-        ),
-      )
-      for experts in (2, 8, 32)
-    }
-  found['step, tasks'] = {
-    tasks: step_seconds(dataclasses.replace(base, tasks=tasks), config)
-    for tasks in (1, 2, 4, 8)
-  }
-  return found
-
-
-def main(argv: list[str]) -> None:
-  """Prints the table, writes the file."""
-  del argv
-  rows: list[dict[str, Any]] = []
-  figures = {}
-  for name, seconds in experiments().items():
-    slope = machine.exponent(seconds, seconds.values())
-    figures[name] = {'seconds': seconds, 'exponent': slope}
-    rows.append(
-      {
-        'what grows': name,
-        'sizes': ' '.join(f'{size:,}' for size in seconds),
-        'milliseconds': ' '.join(f'{1e3 * s:.3g}' for s in seconds.values()),
-        'exponent': slope,
+    train = run('train', f'--data_dir={data}', f'--workdir={workdir}')
+    record = json.loads(pathlib.Path(workdir, 'metrics.json').read_text())
+    cpu, others = lightgbm(data)
+  seconds = record['seconds']
+  known = sum(x for name, x in seconds.items() if name != 'compiling')
+  stages = record.get('calibrated', record['stages'])
+  ours = stages[record['served']['stage']]
+  return {
+    'rows': rows,
+    'prepare': dict(zip(('wall', 'cpu'), prepare, strict=True)),
+    'train': dict(zip(('wall', 'cpu'), train, strict=True)),
+    'lightgbm_cpu': cpu,
+    'in_seconds': known / train[0],
+    'seconds': seconds,
+    'test': {
+      task: {
+        name: {metric: by[task][metric] for metric in ('auc', 'logloss')}
+        for name, by in (('rmtl', ours), ('lightgbm', others))
       }
-    )
-  print(machine.table(rows))
-  machine.write(_OUTPUT.value, {'benchmark': 'scaling', 'figures': figures})
+      for task in others
+    },
+  }
+
+
+def row(figure: dict[str, Any]) -> dict[str, Any]:
+  """One size's line of the table."""
+  return {
+    'rows': figure['rows'],
+    'prepare, CPU s': figure['prepare']['cpu'],
+    'train, s': figure['train']['wall'],
+    'train, CPU s': figure['train']['cpu'],
+    'in seconds': figure['in_seconds'],
+    'LightGBM, CPU s': figure['lightgbm_cpu'],
+    **{
+      f'{task} AUC, {name}': f'{by[name]["auc"]:.4f}'
+      for task, by in figure['test'].items()
+      for name in ('rmtl', 'lightgbm')
+    },
+  }
+
+
+def main(_: list[str]) -> None:
+  """Prints the table, writes the file."""
+  found = []
+  for rows in _ROWS.value:
+    found.append(measure(rows))
+    print(machine.table([row(figure) for figure in found]), flush=True)
+  machine.write(_OUTPUT.value, {'benchmark': 'scaling', 'figures': found})
 
 
 if __name__ == '__main__':

@@ -27,23 +27,6 @@ _RETAILROCKET = {
   'network.session_encoder': 'mean',
   'pretrain.embedding_l2': 0.001,
 }
-# From a search of `rmtl tune` over `plain` with network.ignore=''. On test rows
-# the two tie.
-_REES46 = {
-  'network.dropout': 0.0833,
-  'network.embedding_scale': 0.0355,
-  'network.id_dropout': '0.5',
-  'network.ignore': 'gap+recency+tastes',
-  'network.session_encoder': 'target_attention',
-  'pretrain.embedding_l2': 0.000462,
-  'pretrain.l2': 1.17e-7,
-  'pretrain.learning_rate': 0.00267,
-}
-# Not measured: the log at hand had 131 rows.
-_KUAIRAND = {
-  'network.ignore': 'recency+tastes',
-  'pretrain.embedding_l2': 0.0001,
-}
 # Chosen on simulated seeds 5, 0 and 7.
 _SIMULATED = {
   'backbone': 'esmm',
@@ -58,8 +41,6 @@ _SIMULATED = {
 RECIPES = {
   'plain': {},
   'retailrocket': _RETAILROCKET,
-  'rees46': _REES46,
-  'kuairand': _KUAIRAND,
   'simulated': _SIMULATED,
 }
 
