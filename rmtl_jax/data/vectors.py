@@ -50,40 +50,24 @@ def read(
 
 
 def _read(path: pathlib.Path, rows: int, width: int) -> np.ndarray:
+  expected = (
+    f'{path}: expected one column {COLUMN!r}, {rows} lists of {width} finite'
+    ' float32, and zeros in the first, which stands for no value'
+  )
   with parquet.one_line_errors(path), parquet.open_file(path) as file:
     found = file.schema_arrow
     if found.names.count(COLUMN) != 1 or not _is_vector(
       found.field(COLUMN).type
     ):
-      raise types.InputError(
-        f'{path}: expected one column {COLUMN!r}, lists of float32'
-      )
+      raise types.InputError(expected)
     column = file.read(columns=[COLUMN])[COLUMN].combine_chunks()
-  if len(column) != rows:
-    raise types.InputError(
-      f'{path}: has {len(column)} rows, the vocabulary has {rows}'
-    )
   lengths = column.value_lengths().fill_null(-1).to_numpy()
-  wrong = lengths != width
-  if wrong.any():
-    row = int(np.argmax(wrong))
-    raise types.InputError(
-      f'{path}: row {row + 1}, column {COLUMN!r}: has'
-      f' {max(lengths[row], 0)} numbers, expected {width}'
-    )
+  if len(column) != rows or (lengths != width).any():
+    raise types.InputError(expected)
   values = column.flatten().to_numpy(zero_copy_only=False)
   values = values.reshape(rows, width)
-  finite = np.isfinite(values).all(axis=1)
-  if not finite.all():
-    raise types.InputError(
-      f'{path}: row {int(np.argmin(finite)) + 1}, column {COLUMN!r}: expected'
-      ' finite numbers'
-    )
-  if values[0].any():
-    raise types.InputError(
-      f'{path}: row 1, column {COLUMN!r}: expected zeros, as row 0 of a'
-      ' vocabulary stands for no value'
-    )
+  if values[0].any() or not np.isfinite(values).all():
+    raise types.InputError(expected)
   return values
 
 

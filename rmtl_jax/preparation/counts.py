@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import encode, label_sql, sessionize, source, sql
 
-_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+# Of the sessions' rows.
+_QUANTILES = {
+  f'p{percent}': percent / 100 for percent in (0, 25, 50, 75, 90, 99, 100)
+}
 
 
 def of_splits(
@@ -59,25 +65,30 @@ def of_splits(
   }
 
 
-def session_rows(connection: sql.Connection, table: str) -> dict[str, float]:
-  """Quantiles and mean of the sessions' rows."""
+def session_rows(
+  connection: sql.Connection,
+  relation: str,
+  quantiles: Mapping[str, float] = MappingProxyType(_QUANTILES),
+) -> dict[str, float]:
+  """Quantiles, by name, and the mean of the sessions' rows.
+
+  Args:
+    relation: rows with their `step`.
+    quantiles: shares of the sessions.
+  """
   # The number of rows with step n is the number of sessions longer than n, so
   # one small GROUP BY replaces a count per session.
   counts = connection.execute(
-    f'SELECT count(*) FROM {table} GROUP BY step ORDER BY step'
+    f'SELECT count(*) FROM {relation} GROUP BY step ORDER BY step'
   ).fetchall()
   longer = np.array([count for (count,) in counts])
-  sessions_of = longer - np.append(longer[1:], 0)
-  quantiles = np.quantile(
+  found = np.quantile(
     1 + np.arange(len(longer)),
-    _QUANTILES,
-    weights=sessions_of,
+    [*quantiles.values()],
+    weights=longer - np.append(longer[1:], 0),
     method='inverted_cdf',
   )
   return {
-    **{
-      f'p{round(q * 100)}': int(rows)
-      for q, rows in zip(_QUANTILES, quantiles, strict=True)
-    },
+    **dict(zip(quantiles, map(int, found), strict=True)),
     'mean': round(float(longer.sum() / longer[0]), 4),
   }

@@ -22,6 +22,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.data import vectors as data_vectors
 from rmtl_jax.preparation import sql, vocabulary
+from rmtl_jax.preparation.raw import raw_files as raw
 
 # A smaller share of train's values with a vector is worth a warning.
 _USUAL_SHARE = 0.5
@@ -183,21 +184,19 @@ def _check(
     'list_bool_or(list_transform(vector,'
     ' lambda x: x IS NULL OR isnan(x) OR isinf(x)))'
   )
-  faults = {
-    asked['key']: ('value IS NULL', 'nothing, expected a value'),
-    asked['vector']: (
+  faults = [
+    (asked['key'], 'value IS NULL', 'a value'),
+    (
+      asked['vector'],
       f'vector IS NULL OR len(vector) <> {width} OR {bad}',
-      f'expected {width} finite numbers',
+      f'{width} finite numbers',
     ),
-  }
-  for column, (condition, expected) in faults.items():
-    row = sql.fetch_value(
-      connection, f'SELECT min(rowid) FROM {table} WHERE {condition}'
+  ]
+  if found := raw.find_first(connection, faults, table, 'rowid'):
+    row, (column, _, expected) = found
+    raise types.InputError(
+      f'{path}: row {row + 1}, column {column!r}: expected {expected}'
     )
-    if row is not None:
-      raise types.InputError(
-        f'{path}: row {row + 1}, column {column!r}: {expected}'
-      )
   again = sql.fetch_value(
     connection,
     f'SELECT min(last) FROM (SELECT max(rowid) AS last FROM {table}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -20,48 +19,27 @@ VALUES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class SplitFiles:
-  """The files of a table, and how many are of each split.
-
-  Attributes:
-    paths: train's, validation's, test's; all if files have no split.
-    counts: files of each split; () if files have no split.
-  """
-
-  paths: tuple[pathlib.Path, ...]
-  counts: tuple[int, ...] = ()
-
-
-def by_files(places: Sequence[Sequence[pathlib.Path]]) -> SplitFiles:
+def by_files(
+  places: Sequence[Sequence[pathlib.Path]],
+) -> tuple[list[pathlib.Path], list[int]]:
   """Joins the files of train, validation and test.
 
   Args:
     places: of each split; none for validation and test if not given.
 
+  Returns:
+    The files, and the split of each; none if all are of train.
+
   Raises:
     types.InputError: a file stands in two splits.
   """
   paths = [path for found in places for path in found]
-  seen: set[pathlib.Path] = set()
-  for path in paths:
-    if path.resolve() in seen:
+  splits = [i for i, found in enumerate(places) for _ in found]
+  real = [path.resolve() for path in paths]
+  for i, path in enumerate(paths):
+    if real[i] in real[:i]:
       raise types.InputError(f'{path}: is of two splits, expected of one')
-    seen.add(path.resolve())
-  counts = tuple(map(len, places))
-  return SplitFiles(tuple(paths), counts if any(counts[1:]) else ())
-
-
-def sql_by_files(table: raw.RawTable, files: SplitFiles) -> str:
-  """SQL of a raw row's split by its file."""
-  ends, last = [], 0
-  for count in files.counts:
-    last += count
-    ends.append(sum(file.rows for file in table.files[:last]))
-  return (
-    f'CAST(CASE WHEN rowid < {ends[0]} THEN 0 WHEN rowid < {ends[1]} THEN 1'
-    ' ELSE 2 END AS TINYINT)'
-  )
+  return paths, splits if any(splits) else []
 
 
 def sql_by_column(

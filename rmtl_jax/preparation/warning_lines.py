@@ -60,7 +60,6 @@ def of_rows(
     *sessions(rows),
     *duplicates(rows, duplicate_rows),
     *cut(rows, places),
-    *parted_users(connection, encoded, rule),
     *immature(rows, places),
     *late(connection, encoded, rows, places),
     *one_class(rows, of_splits),
@@ -108,25 +107,6 @@ def cut(rows: source.SourceTable, places: sessions_lib.RowPlaces) -> list[str]:
   return [
     f'{share:.0%} of the rows are left out, as they come after the end of a'
     f' split in a session that starts before it: {remedy}'
-  ]
-
-
-def parted_users(
-  connection: sql.Connection,
-  encoded: encode.Encoded,
-  rule: split_rules.SplitRule,
-) -> list[str]:
-  """Says that drawn users are in several splits, as their sessions are."""
-  if rule.by != 'user':
-    return []
-  users = f'SELECT user_id FROM {encoded.table} WHERE user_id IS NOT NULL'
-  parted = f'({users} GROUP BY user_id HAVING min(split) < max(split))'
-  count = sql.count_rows(connection, parted)
-  if not count:
-    return []
-  return [
-    f'{count:,} user{"" if count == 1 else "s"} with rows in several splits: a'
-    " session with several users goes where its first row's user goes"
   ]
 
 

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import sql
+from rmtl_jax.preparation import counts, sql
 from rmtl_jax.preparation.description import described_splits
 
 Record = dict[str, Any]
 
 # Seconds after a row: an hour, a day, a week.
 _LATENESS = (3_600, 86_400, 604_800)
-# In percent.
-_QUANTILES = {'median': 50, 'p90': 90, 'p99': 99}
+_QUANTILES = {'median': 0.5, 'p90': 0.9, 'p99': 0.99, 'longest': 1.0}
 
 
 def times(
@@ -107,35 +106,16 @@ def session_lengths(
 ) -> dict[str, Record]:
   """Rows of a session in every split.
 
-  The place of a row in its session tells: as many rows are at place k as
-  sessions are longer than k.
-
   Args:
     rows: SQL of the rows of every split.
 
   Returns:
     {split: {'mean', 'median', 'p90', 'p99', 'longest'}}.
   """
-  found = {}
-  for name, relation in rows.items():
-    longer = np.array(
-      connection.execute(
-        f'SELECT count(*) FROM {relation} GROUP BY step ORDER BY step'
-      ).fetchall()
-    )[:, 0]
-    sessions = longer[0]
-    # The least length that at least this share of sessions don't exceed, in
-    # whole numbers: (1 - 0.9) 10 is below 1.
-    quantiles = {
-      shown: int((100 * longer > (100 - percent) * sessions).sum()) or 1
-      for shown, percent in _QUANTILES.items()
-    }
-    found[name] = {
-      'mean': float(longer.sum() / sessions),
-      **quantiles,
-      'longest': len(longer),
-    }
-  return found
+  return {
+    name: counts.session_rows(connection, relation, _QUANTILES)
+    for name, relation in rows.items()
+  }
 
 
 def lateness(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import collections
 import contextlib
 import csv
-import itertools
 import pathlib
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import duckdb
 import pyarrow as pa
@@ -120,27 +119,7 @@ def _options(path: pathlib.Path, form: raw.Form, rejects: str) -> str:
     ' store_rejects = true, rejects_limit = 1000,'
     f' rejects_table = {sql.literal(rejects)},'
     f' rejects_scan = {sql.literal(rejects + "_scan")}'
-    + ('' if form.names else _line_end(path, form.delimiter, header))
   )
-
-
-def _line_end(path: pathlib.Path, delimiter: str, header: Sequence[str]) -> str:
-  """The reader option for line ends, if a name has a line break.
-
-  DuckDB takes the first break of a file for what ends its lines, so that it
-  finds no row below a name of two lines as Excel writes it.
-  """
-  if not any('\n' in name or '\r' in name for name in header):
-    return ''
-  with raw.open_text(path, errors='surrogateescape') as text:
-    records = raw.csv_records(text, delimiter)
-    next(records)
-    lines = records.line_num
-  with raw.open_text(path, errors='surrogateescape') as text:
-    *_, last = itertools.islice(text, lines)
-  end = last.removeprefix(last.rstrip('\r\n'))
-  escaped = end.encode('unicode_escape').decode()
-  return f', new_line = {sql.literal(escaped)}' if end else ''
 
 
 def _fault(kind: str, message: str, columns: int) -> str:

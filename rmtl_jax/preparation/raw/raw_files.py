@@ -133,6 +133,14 @@ class RawTable:
     """Data rows of all files."""
     return sum(file.rows for file in self.files)
 
+  def split_sql(self, splits: Sequence[int]) -> str:
+    """SQL of a row's split, the one of its file."""
+    cases = ' '.join(
+      f'WHEN rowid < {file.first_row + file.rows} THEN {split}'
+      for file, split in zip(self.files, splits, strict=True)
+    )
+    return f'CAST(CASE {cases} END AS TINYINT)'
+
   def fail(self, row_id: int, column: str, expected: str) -> NoReturn:
     """Raises the error for a value of a raw column.
 

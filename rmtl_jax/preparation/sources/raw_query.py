@@ -83,7 +83,8 @@ def read(
       )
       rows = loaded[-1].name
       if '' not in table.patterns:
-        columns.append(f'{_split(loaded[-1], splits)} AS split')
+        split = loaded[-1].split_sql(splits) if splits else 'NULL::TINYINT'
+        columns.append(f'{split} AS split')
     else:
       lacks, rows = list(table.columns), '(SELECT 0 AS rowid WHERE false)'
       missing.add(table.name)
@@ -235,14 +236,3 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     for pattern in patterns
     for end in ('', '.gz', '.zst')
   )
-
-
-def _split(table: raw.RawTable, splits: Sequence[int]) -> str:
-  """SQL of the split of a row's file; NULL if files have none."""
-  if not splits:
-    return 'CAST(NULL AS TINYINT)'
-  cases = ' '.join(
-    f'WHEN rowid < {file.first_row + file.rows} THEN {split}'
-    for file, split in zip(table.files, splits, strict=True)
-  )
-  return f'CAST(CASE {cases} END AS TINYINT)'

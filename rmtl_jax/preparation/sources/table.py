@@ -153,18 +153,16 @@ def _read_files(
   options: prepare_settings.PrepareConfig,
 ) -> tuple[raw.RawTable, set[str], str, tuple[pathlib.Path, ...]]:
   """The raw table, its columns of lists, SQL of the split, and the files."""
-  files = given_splits.by_files(
+  paths, splits = given_splits.by_files(
     [
       folders.find(pathlib.Path(place)) if place else []
       for place in (str(raw_dir), options.validation_dir, options.test_dir)
     ]
   )
-  is_parquet = files.paths[0].name.lower().endswith(folders.PARQUET)
-  nested = _list_columns(files.paths) if is_parquet else set()
+  is_parquet = paths[0].name.lower().endswith(folders.PARQUET)
+  nested = _list_columns(paths) if is_parquet else set()
   columns = _columns(schema, nested, options.split_column)
-  table = load.load(
-    connection, files.paths, columns, raw.Form(schema.delimiter)
-  )
+  table = load.load(connection, paths, columns, raw.Form(schema.delimiter))
   keys = [name for name, kind in columns.types.items() if not kind]
   # New days are joined to keys as the data have them, which is text.
   if not is_parquet and not options.extend:
@@ -173,9 +171,9 @@ def _read_files(
   split = ''
   if options.split_column:
     split = given_splits.sql_by_column(connection, table, options)
-  elif files.counts:
-    split = given_splits.sql_by_files(table, files)
-  return table, nested, split, files.paths
+  elif splits:
+    split = table.split_sql(splits)
+  return table, nested, split, tuple(paths)
 
 
 def _number(
