@@ -295,7 +295,6 @@ class SourceTable:
     time_column: raw column of the time, for errors.
     time_unit: of that column, one of times.UNITS, for errors.
     key_column: raw column of the session or user, for errors.
-    numbers: columns of the view that have text of the log as BIGINT.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
     item: the view's column of items, where no field has them; empty for none.
@@ -325,7 +324,6 @@ class SourceTable:
   time_column: str = 'timestamp'
   time_unit: str = 'ms'
   key_column: str = 'user'
-  numbers: frozenset[str] = frozenset()
   user_field: str | None = None
   item_field: str | None = None
   item: str = ''

@@ -21,7 +21,7 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, sql, value_checks
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.raw import raw_files as raw
-from rmtl_jax.preparation.raw import raw_parquet, readings, times
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.serving import lookup, raw_fields, raw_rows, vocabulary_lookup
 from rmtl_jax.serving import notes as notes_lib
@@ -29,7 +29,7 @@ from rmtl_jax.serving import notes as notes_lib
 # Rows of a chunk that is encoded without a query: from some thousands on that
 # takes longer.
 _FEW_ROWS = 2048
-# Type of a raw column by the field's kind, as for raw_parquet.check_type.
+# Type of a raw column by the field's kind, as for readings.check_type.
 _COLUMN_TYPES = {'categorical': '', 'numeric': 'DOUBLE'}
 
 
@@ -127,7 +127,7 @@ class Encoder:
         wanted = self._clock.column_type
       if wanted is None:
         wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
-      raw_parquet.check_type(place, field.column, found, wanted)
+      readings.check_type(place, field.column, found, wanted)
 
   def encode(
     self, chunk: raw_rows.Chunk, notes: notes_lib.Notes | None = None

@@ -14,7 +14,7 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.preparation import sessionize, source, sql, value_checks
 from rmtl_jax.preparation.raw import raw_files as raw
-from rmtl_jax.preparation.raw import raw_parquet, readings
+from rmtl_jax.preparation.raw import readings
 from rmtl_jax.preparation.schema import log_entries
 from rmtl_jax.preparation.sources import table_events
 from rmtl_jax.serving import log_columns, raw_fields, raw_rows
@@ -80,7 +80,7 @@ def check(
     kinds[column] = ''
   for column, kind in kinds.items():
     found = schema.field(column).type
-    raw_parquet.check_type(pathlib.Path(path), column, found, kind)
+    readings.check_type(pathlib.Path(path), column, found, kind)
 
 
 def create_table(

@@ -23,7 +23,7 @@ from rmtl_jax.preparation import source, sql, value_checks
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.preparation.raw import raw_files as raw
-from rmtl_jax.preparation.raw import raw_parquet, readings, times
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.serving import log_columns, lookup, raw_fields, raw_rows
 
 # Rows that are read at a time.
@@ -171,7 +171,7 @@ class Slates:
       if column in clock:
         kind = of.clock.column_type
       found = schema.field(column).type
-      raw_parquet.check_type(place, column, found, kind)
+      readings.check_type(place, column, found, kind)
     return read
 
   def _compute(self, table: pa.Table, path: str) -> pa.Table:

@@ -342,10 +342,7 @@ def _rows_sql(
   if rows.has_user:
     keys['user'] = sql.null_if_empty('r."user"')
   if rows.item_column:
-    item = f'r.{sql.quote(rows.item_column)}'
-    if rows.item_column in rows.numbers:
-      item = f'CAST({item} AS VARCHAR)'
-    keys['item'] = sql.null_if_empty(item)
+    keys['item'] = sql.null_if_empty(f'r.{sql.quote(rows.item_column)}')
   for key, value in keys.items():
     kind = past.kinds[key] if past else ''
     if kind == 'VARCHAR':

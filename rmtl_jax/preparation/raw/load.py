@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
-from rmtl_jax.preparation.raw import folders, raw_parquet
+from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
 
@@ -71,7 +71,7 @@ class Columns:
     wanted += [(r.column, r.type) for r in self.readings.values()]
     raw.check_columns(path, schema.names, (name for name, _ in wanted))
     for name, kind in wanted:
-      raw_parquet.check_type(path, name, schema.field(name).type, kind)
+      readings_lib.check_type(path, name, schema.field(name).type, kind)
 
   def select(self, schema: pa.Schema, mixed: Iterable[str] = ()) -> list[str]:
     """SQL of the table's columns, for `readings.checked`.
@@ -123,11 +123,14 @@ def load(
   forms = [None if is_parquet else form.of(path) for path in paths]
   schemas, folder_values = [], []
   for path, of_file in zip(paths, forms, strict=True):
-    schema = (
-      raw_parquet.read_schema(path)
-      if of_file is None
-      else raw_csv.read_schema(path, of_file)
-    )
+    if of_file is not None:
+      schema = raw_csv.read_schema(path, of_file)
+    else:
+      with (
+        parquet.one_line_errors(path, 'Parquet'),
+        parquet.open_file(path) as file,
+      ):
+        schema = file.schema_arrow
     wanted = {*columns.types, *(r.column for r in columns.readings.values())}
     named = folders.values(path, wanted, schema.names, columns.missing)
     for name in named:

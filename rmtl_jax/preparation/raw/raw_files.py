@@ -1,6 +1,6 @@
 """Raw files in a DuckDB table, and errors that name file, column and row.
 
-`raw_csv.load` and `raw_parquet.load` fill the table. Its `rowid` numbers the
+`load.load` fills the table. Its `rowid` numbers the
 rows of all files, in order, from 0; it is the `row_id` of prepared data.
 """
 
@@ -113,15 +113,12 @@ class RawTable:
     files: in the order of their rows.
     warnings: what a person should know, one line each.
     row_hash: SQL of a hash of all raw columns; empty if there is none.
-    whole: columns of text that the table keeps as BIGINT, as each value is the
-      text of one.
   """
 
   name: str
   files: tuple[RawFile, ...]
   warnings: tuple[str, ...] = ()
   row_hash: str = ''
-  whole: frozenset[str] = frozenset()
 
   @property
   def place(self) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import pathlib
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
+from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import source, sql
@@ -31,8 +33,7 @@ class Reading:
 
   Attributes:
     column: the file's.
-    type: DuckDB type that the file's column can become, as for
-      `parquet.check_type`.
+    type: DuckDB type that the file's column can become, see `check_type`.
     given: SQL of what stands in the column by its SQL and type; NULL where it
       is missing.
     value: SQL of what that means by the SQL of `given` and the type; NULL where
@@ -298,3 +299,44 @@ def check(
   for row, number in found:
     reading = list(readings.values())[number]
     table.fail(row, reading.column, reading.expected)
+
+
+def check_type(
+  path: pathlib.Path, name: str, found: pa.DataType, wanted: str
+) -> None:
+  """Refuses a column whose type can't become the wanted one.
+
+  Args:
+    wanted: as for `Reading.type`, or '' or VARCHAR for keys.
+
+  Raises:
+    types.InputError: names file, column and both types.
+  """
+  nested = pa.types.is_nested(found) and not pa.types.is_run_end_encoded(found)
+  text = parquet.is_text(found)
+  number = (
+    pa.types.is_integer(found)
+    or pa.types.is_floating(found)
+    or pa.types.is_decimal(found)
+    or pa.types.is_boolean(found)
+  )
+  fits = {
+    'BIGINT': number or text,
+    'DOUBLE': number or text,
+    'FLOAT': number or text,
+    'TIMESTAMPTZ': text
+    or pa.types.is_timestamp(found)
+    or pa.types.is_date(found),
+    'VARCHAR': not nested,
+    'VARCHAR[]': nested
+    and not pa.types.is_struct(found)
+    and not pa.types.is_map(found),
+    '': not nested,
+  }
+  # A column without any value has the type of none.
+  if not (fits[wanted] or pa.types.is_null(found)):
+    expected = raw.EXPECTED.get(wanted, 'single values')
+    expected = 'a list' if wanted == 'VARCHAR[]' else expected
+    raise types.InputError(
+      f'{path}: column {name!r} is of type {found}, expected {expected}'
+    )

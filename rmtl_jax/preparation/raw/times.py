@@ -60,7 +60,7 @@ class Time:
 
   @property
   def column_type(self) -> str:
-    """The type that a file's column must become, as for parquet.check_type.
+    """The type that a file's column must become, see readings.check_type.
 
     A pattern is of text, of whole numbers or, in vain, of Arrow's own times.
     """

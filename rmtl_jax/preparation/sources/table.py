@@ -1,28 +1,28 @@
-"""Reads a user's own CSV or Parquet files, described by a JSON schema."""
+"""Reads a user's own CSV or Parquet files, described by a JSON schema.
+
+Times, labels and numbers are readings (rmtl_jax.preparation.raw.readings): they
+have their names in the view already in the raw table.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import given_splits, source, sql, time_window
+from rmtl_jax.preparation import given_splits, lists, source, sql, time_window
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import folders, load
 from rmtl_jax.preparation.raw import raw_files as raw
+from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import fields as fields_lib
-from rmtl_jax.preparation.sources import (
-  raw_query,
-  table_columns,
-  table_events,
-)
+from rmtl_jax.preparation.sources import raw_query, table_events
 
-# Rows that tell of most columns whether they hold whole numbers.
-_SAMPLE = 2_048
+_TIME = 'timestamp'
 
 
 def read(
@@ -66,7 +66,7 @@ def read(
   columns = [
     row_id,
     f'{table.row_hash} AS {raw.ROW_HASH}',
-    *table_columns.select(schema, nested, kinds, table.whole),
+    *_select(schema, nested, kinds),
     *([f'{split} AS split'] if split else []),
   ]
   view = sql.create_view(
@@ -86,11 +86,6 @@ def read(
     time_column=schema.time or '',
     time_unit=schema.clock.unit,
     key_column=schema.session or schema.user or '',
-    numbers=frozenset(
-      field.source_column
-      for field in fields
-      if field.kind == 'categorical' and field.column in table.whole
-    ),
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
     item='' if schema.item is None else 'item',
@@ -134,12 +129,12 @@ def _columns(
   schema: schema_lib.TableSchema, nested: set[str], split_column: str = ''
 ) -> load.Columns:
   """Columns of a log in the raw table."""
-  kinds = table_columns.types(schema, nested)
+  kinds = _types(schema, nested)
   if split_column:
     kinds.setdefault(split_column, '')
   return load.Columns(
     kinds,
-    table_columns.readings(schema),
+    _readings(schema),
     raw.PREFIX,
     schema.missing,
     {c: v for c, v in schema.nulls.items() if c in kinds},
@@ -164,9 +159,6 @@ def _read_files(
   columns = _columns(schema, nested, options.split_column)
   table = load.load(connection, paths, columns, raw.Form(schema.delimiter))
   keys = [name for name, kind in columns.types.items() if not kind]
-  # New days are joined to keys as the data have them, which is text.
-  if not is_parquet and not options.extend:
-    table = dataclasses.replace(table, whole=_number(connection, table, keys))
   _write_whole(connection, table.name, keys)
   split = ''
   if options.split_column:
@@ -174,32 +166,6 @@ def _read_files(
   elif splits:
     split = table.split_sql(splits)
   return table, nested, split, tuple(paths)
-
-
-def _number(
-  connection: sql.Connection, table: raw.RawTable, columns: Sequence[str]
-) -> frozenset[str]:
-  """Makes BIGINT of text columns in which all values are whole numbers.
-
-  Numbers count as SQL writes them: 7, but neither 07 nor 7.0. They are grouped
-  and joined in half the time of text.
-  """
-  rows = f'(FROM {table.name} LIMIT {_SAMPLE})'
-  for relation in (rows, table.name):  # few rows rule out most
-    conditions = ', '.join(
-      f'bool_and(CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR) = {v}'
-      f' AND TRY_CAST({v} AS BIGINT) IS NOT NULL) FILTER ({v} IS NOT NULL)'
-      for v in (sql.quote(raw.PREFIX + column) for column in columns)
-    )
-    if columns:
-      found = sql.fetch_row(connection, f'SELECT {conditions} FROM {relation}')
-      columns = [c for c, whole in zip(columns, found, strict=True) if whole]
-  for column in columns:
-    connection.execute(
-      f'ALTER TABLE {table.name} ALTER'
-      f' {sql.quote(raw.PREFIX + column)} TYPE BIGINT'
-    )
-  return frozenset(columns)
 
 
 def _list_columns(paths: Sequence[pathlib.Path]) -> set[str]:
@@ -238,3 +204,104 @@ def _write_whole(
         f' WHERE {ends}'
         f' AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
       )
+
+
+def _readings(
+  schema: schema_lib.TableSchema,
+) -> dict[str, readings_lib.Reading]:
+  """Times, labels and numbers, by their names in the view."""
+  found = {}
+  if schema.time is not None:
+    found[_TIME] = readings_lib.of_time(
+      schema.time, schema.clock, schema.missing_in(schema.time)
+    )
+  for task in schema.tasks:
+    missing = schema.missing_in(task.column)
+    if task.clock is not None:
+      found[f't_{task.name}'] = readings_lib.of_time(
+        task.column, task.clock, missing
+      )
+    elif not task.timed:
+      found[f'y_{task.name}'] = readings_lib.of_label(task, missing)
+  columns = {
+    f.source_column: f.column for f in schema.fields if f.kind == 'numeric'
+  }
+  columns |= {
+    f'v_{column}': column for task in schema.tasks for column in task.weights
+  }
+  return found | {
+    name: readings_lib.of_number(column, schema.missing_in(column))
+    for name, column in columns.items()
+  }
+
+
+def _types(schema: schema_lib.TableSchema, nested: set[str]) -> dict[str, str]:
+  """Types of the other raw columns, for `load.Columns`; '' of single keys."""
+  found = {
+    column: ''
+    for column in (schema.session, schema.user, schema.item)
+    if column is not None
+  }
+  if schema.events is not None:
+    found[schema.events.column] = ''
+  for field in schema.fields:
+    if field.kind == 'multi_valued':
+      found[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
+    elif (
+      field.kind == 'categorical' and fields_lib.FROM_TIME not in field.details
+    ):
+      found[field.column] = ''
+  return found
+
+
+def _select(
+  schema: schema_lib.TableSchema,
+  nested: set[str],
+  kinds: Mapping[str, str],
+) -> list[str]:
+  """SQL of the columns of the reader's view, but for the row's own.
+
+  Args:
+    nested: columns of lists.
+    kinds: DuckDB types of the raw table's columns.
+  """
+  time = '0::BIGINT' if schema.time is None else sql.quote(_TIME)
+  values = {_TIME: time}
+  for field in schema.fields:
+    value = _column(field.column)
+    if field.kind == 'multi_valued':
+      separator = field.details['separator']
+      separator = '' if field.column in nested else separator
+      missing = schema.missing_in(field.column)
+      # A sequence holds values of a categorical field, spaces and all.
+      if separator or not field.vocabulary_owner:
+        value = lists.split_values(
+          value, separator, (*missing.texts, *missing.values)
+        )
+    elif fields_lib.FROM_TIME in field.details:
+      value = schema.clock.part(field.name, time)
+    values[field.source_column] = value
+  values |= {name: sql.quote(name) for name in _readings(schema)}
+
+  def key(column: str | None) -> str:
+    """A session or user; NULL where it is missing or empty."""
+    if column is None:
+      return 'NULL'
+    return sql.null_if_empty(_column(column), kinds[raw.PREFIX + column])
+
+  columns = [
+    f'{key(schema.session)} AS session',
+    f'{key(schema.user)} AS "user"',
+  ]
+  if schema.item is not None:
+    columns.append(f'{key(schema.item)} AS item')
+  if schema.events is not None:
+    kind = sql.value_text(_column(schema.events.column))
+    columns.append(f"nullif({kind}, '') AS {table_events.KIND}")
+  columns += [f'{value} AS {sql.quote(n)}' for n, value in values.items()]
+  return columns
+
+
+def _column(column: str) -> str:
+  """A file's column in the raw table."""
+  return sql.quote(raw.PREFIX + column)
