@@ -98,46 +98,6 @@ def test_ordered_plan_has_every_row_once_in_order(lengths, config):
   np.testing.assert_array_equal(held, np.arange(sum(lengths)))
 
 
-def test_ordered_plan_by_hand():
-  # Sessions of 2, 1, 5 and 3 rows in lanes of 3: 5 is cut into 3 and 2.
-  config = paper.batch(lanes=2, lane_length=3)
-  plan = batches.ordered_plan(starts_of([2, 1, 5, 3]), config)
-  np.testing.assert_array_equal(
-    plan.row,
-    [[[0, 1, 2], [3, 4, 5]], [[6, 7, -1], [8, 9, 10]]],
-  )
-  np.testing.assert_array_equal(
-    plan.is_last,
-    [
-      [[False, True, True], [False, False, False]],
-      [[False, True, False], [False, False, True]],
-    ],
-  )
-  np.testing.assert_array_equal(
-    plan.segment,
-    [[[0, 0, 1], [2, 2, 2]], [[3, 3, -1], [4, 4, 4]]],
-  )
-
-
-def test_cuts_by_hand():
-  """Times of 2, 2, 1, 6 and 1 rows, then a session of four times."""
-  begins_time = np.array([1, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 1, *[1] * 4]) > 0
-  starts = np.array([0, 12, 16])
-
-  def cuts(length):
-    found = batches.find_cuts(starts, length, lambda rows: begins_time[rows])
-    return found.tolist()
-
-  # The second time does not end in a lane of 3; the fourth fills two.
-  assert cuts(3) == [2, 5, 8, 11, 15]
-  assert cuts(4) == [4, 5, 9, 11]
-  assert cuts(5) == [5, 10, 11]
-  assert cuts(6) == [5, 11]
-  assert cuts(7) == [5]
-  assert cuts(12) == []
-  assert batches.find_cuts(starts, 5).tolist() == [5, 10]
-
-
 def pieces_between_times(lengths, begins_time, capacity):
   """Rows of every piece: times one after the other, as many as a lane takes."""
   pieces, first = [], 0
@@ -193,26 +153,6 @@ def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
   for at in part:
     rest = batches.find_session_cuts(begins_time[at:], config.lane_length) + at
     assert rest.tolist() == [later for later in whole if later > at]
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.data())
-def test_pack_never_overlaps(data):
-  capacity = data.draw(st.integers(1, 20))
-  length = np.array(
-    data.draw(st.lists(st.integers(1, capacity), min_size=1, max_size=80))
-  )
-  lane, offset = batches.pack_lanes(length, capacity)
-  assert lane.min() >= 0 and offset.min() >= 0
-  assert np.all(offset + length <= capacity)
-  taken = [
-    (p, slot)
-    for p, first, size in zip(lane, offset, length, strict=True)
-    for slot in range(first, first + size)
-  ]
-  assert len(taken) == len(set(taken))
-  # No lane between the first and the last is empty.
-  assert set(lane.tolist()) == set(range(lane.max() + 1))
 
 
 @mock.patch.multiple(batches, BLOCK_SESSIONS=256, WINDOW_BLOCKS=256)

@@ -63,31 +63,6 @@ def test_write_then_read(tmp_path):
   assert (tmp_path / 'manifest.json').read_text().endswith('}\n')
 
 
-def test_quantiles_of_numeric_fields():
-  assert FULL.feature_spec().quantiles == ()
-  given = record()
-  given['fields'][3]['details'] = {'quantiles': [-1, 0.5, 2.0]}
-  assert manifest_file.parse(given).feature_spec().quantiles == (
-    (-1, 0.5, 2.0),
-  )
-  given['fields'].append({'name': 'age', 'kind': 'numeric'})
-  assert manifest_file.parse(given).feature_spec().quantiles == (
-    (-1, 0.5, 2.0),
-    (),
-  )
-
-
-BINS = {'transform': 'bins', 'edges': [0.5, 2.0]}
-
-
-def test_numbers_of_a_binned_field():
-  given = record()
-  given['fields'][0] |= {'size': 4, 'details': BINS}
-  derived = manifest_file.parse(given).feature_spec().derived
-  assert [one.places for one in derived] == [(0,)]
-  assert FULL.feature_spec().derived == ()
-
-
 @pytest.mark.parametrize(
   'path, value, expected',
   [

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax import types
 from rmtl_jax.data import batches, prepared_file, streaming
 from rmtl_jax.data import columns as columns_lib
 from tests import paper, tiny
@@ -113,38 +112,3 @@ def test_a_pass_continues_where_it_was_cut_off(both):
         strict=True,
       ):
         np.testing.assert_array_equal(a, b)
-
-
-def _change(file, row, column, value):
-  """Writes another value in a row of a file."""
-  table = pq.read_table(file)
-  at = table.schema.get_field_index(column)
-  values = table[column].to_pylist()
-  values[row] = value
-  changed = table.set_column(at, column, [values])
-  pq.write_table(changed.cast(table.schema), file, row_group_size=7)
-
-
-@pytest.mark.parametrize(
-  ('column', 'value', 'told'),
-  [
-    ('f_item', 99, r"part-00000\.parquet: row 17, column 'f_item': is 99"),
-    ('y_click', 2.0, r"part-00000\.parquet: row 17, column 'y_click': is 2.0"),
-    (
-      'session_id',
-      0,
-      r"part-00000\.parquet: row 17, column 'session_id': is less",
-    ),
-    (
-      'timestamp',
-      None,
-      r"part-00000\.parquet: row 17, column 'timestamp': is null",
-    ),
-  ],
-)
-def test_a_bad_value_is_named_with_its_row(tmp_path, column, value, told):
-  manifest = tiny.write_prepared(tmp_path)
-  _change(tmp_path / 'train/part-00000.parquet', 16, column, value)
-  for read in (columns_lib.read_split, streaming.StreamedColumns):
-    with pytest.raises(types.InputError, match=told):
-      read(tmp_path, manifest, 'train')

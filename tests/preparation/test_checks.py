@@ -77,23 +77,10 @@ def test_faults_name_the_raw_column_and_row(tmp_path, line, column):
       1_700_000_000,
       'in ms this is 1970-01-20, in s it would be 2023-11-14',
     ),
-    (
-      's',
-      1_700_000_000 * 10**6,
-      'this is 55840-11-08, in ms it would be 2023-11-14',
-    ),
-    (
-      'us',
-      1_700_000_000,
-      'in us this is 1970-01-20, in ms it would be 2023-11-14',
-    ),
-    ('ms', 1_700_000_000 * 10**6, 'in us it would be 2023-11-14'),
-    ('iso', 946_684_799_999, 'in iso this is 1999-12-31; --any_dates'),
-    ('ms', 946_684_799_999, 'in ms this is 1999-12-31; --any_dates'),
     ('ms', time.time_ns() // 10**6 + 2 * 86_400_000, '; --any_dates'),
   ],
   # Of the clock: processes that share out the tests must agree on names.
-  ids=['ms', 's', 'us', 'far', 'iso', 'before', 'after'],
+  ids=['ms', 'after'],
 )
 def test_dates_in_another_unit_are_told(tmp_path, unit, ms, words):
   line = f"log.csv: row 3, column 'ts': '{ms}', expected a time from 2000-01-01"

@@ -101,17 +101,11 @@ def test_what_prepare_writes_is_right(good):
 @pytest.mark.parametrize(
   ('file', 'column', 'row', 'value', 'words'),
   [
-    (FIRST, 'session_id', 4, None, ['row 5', 'is null']),
     (FIRST, 'session_id', 4, 0, ['row 5', 'less than in the row before']),
     (FIRST, 'step', 4, 0, ['row 5', 'is 0, expected 0, 1, 2']),
-    (FIRST, 'timestamp', 5, 0, ['row 6', 'less than in the row before']),
     (SECOND, 'timestamp', 11, 10**12, ['row 12', 'expected less than']),
     (VALIDATION, 'timestamp', 0, 5, ['row 1', 'where the split before']),
     (FIRST, 'f_item', 7, 99, ['row 8', 'is 99', 'vocabulary, 0 to 7']),
-    (FIRST, 'm_tags', 6, [1, 99], ['row 7', 'is 99']),
-    (FIRST, 'm_tags', 6, [1, 1, 1], ['row 7', 'has 3 values']),
-    (FIRST, 'x_price', 1, float('nan'), ['row 2', 'is nan']),
-    (FIRST, 'y_click', 3, 0.5, ['row 4', 'is 0.5, expected 0 or 1']),
     (
       FIRST,
       'y_conversion',

@@ -46,18 +46,6 @@ def test_lists_by_hand(connection):
   }
 
 
-def test_cut_values_are_counted_and_have_no_word(connection):
-  found, ids, words = encode(
-    connection,
-    [(['a', 'b', 'c'], 0), (['a', 'b', 'c'], 0), (['c'], 0)],
-    max_values=2,
-  )
-  assert (found.width, found.cut) == (2, 2)
-  # `c` counts once: only the list in which it has a slot.
-  assert words == ['a', 'b', 'c']
-  assert ids[('a', 'b', 'c')] == [1, 2]
-
-
 @pytest.mark.parametrize(
   ('value', 'separator', 'expected'),
   [

@@ -30,13 +30,6 @@ def values(connection, expression):
   ]
 
 
-def test_normalisation_by_hand(connection):
-  fill(connection, [1.0, 3.0], [5.0, None])
-  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
-  assert found == numbers.Normalisation(mean=2.0, deviation=1.0)
-  assert values(connection, found.apply('x_a')) == [-1.0, 1.0, 3.0, 0.0]
-
-
 def test_what_train_lacks_in_some_rows_is_nan(connection):
   fill(connection, [1.0, 3.0, None], [5.0])
   found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
@@ -49,28 +42,6 @@ def test_what_train_lacks_in_some_rows_is_nan(connection):
     connection, 'log', {'a': found.apply('x_a')}
   )
   assert quantiles == {'a': [-1.0, 1.0]}
-
-
-def test_every_bin_has_a_train_row(connection):
-  """Below all of train's values, and between two that many rows share."""
-  fill(connection, [5.0] * 2 + [7.0] * 5 + [9.0] * 2, [4.0, 6.0, 8.0, 10.0])
-  field = source.SourceField('a', 'numeric', transform='bins', bins=5)
-  # Quantiles of rank 1.6, 3.2, 4.8 and 6.4 among the nine: 6.2, 7, 7 and 7.8;
-  # nothing is in [6.2, 7).
-  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
-  assert edges == [pytest.approx(6.2), pytest.approx(7.8)]
-  found = values(connection, numbers.bin_id(field, edges))
-  assert found == [1, 1, *[2] * 5, 3, 3, 1, 1, 3, 3]
-
-
-def test_what_stands_beside_a_frequent_value_has_quantiles_of_its_own(
-  connection,
-):
-  """96 % zeros: 32 bins of all rows would be two."""
-  fill(connection, [0.0] * 1536 + [float(n) for n in range(1, 65)])
-  columns = {'a': 'CAST(x_a AS FLOAT)'}
-  found = numbers.fit_quantiles(connection, 'log', columns)['a']
-  assert found == [0.0, 1.0, *(2.0 * n for n in range(1, 33))]
 
 
 @hypothesis.settings(deadline=None, max_examples=40)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -70,6 +71,35 @@ def test_rows_by_hand(tmp_path):
   assert [row['x_price'] for row in rows] == pytest.approx(expected, rel=1e-6)
   # Text users are numbered in order.
   assert [row['user_id'] for row in rows] == [i % 3 for i in range(20)]
+
+
+@pytest.mark.parametrize(
+  ('users', 'expected'),
+  [
+    ([9, 8, None, -9], [9, 8, None, -9]),
+    (['9', '08', None, '-9'], [2, 1, None, 0]),
+    (['9', '8', None, '-9'], [9, 8, None, -9]),
+    (['b', 'c', 'a', 'b'], [1, 2, 0, 1]),
+  ],
+)
+def test_users_become_numbers(tmp_path, users, expected):
+  table = {
+    'visit': [*range(20)],
+    'user': users * 5,
+    'item': ['i'] * 20,
+    'ts': [i * 10**7 for i in range(20)],
+    'clicked': [1] * 20,
+  }
+  pq.write_table(pa.table(table), tmp_path / 'log.parquet')
+  schema = raw_files.write_schema(
+    tmp_path / 'schema.json',
+    session='visit',
+    numeric=[],
+    tasks=[{'column': 'clicked'}],
+  )
+  raw_files.run(tmp_path, 'table', tmp_path / 'log.parquet', schema=schema)
+  found = [row['user_id'] for row in raw_files.read(tmp_path)]
+  assert found == expected * 5
 
 
 def test_duplicates_are_dropped_and_counted(tmp_path):

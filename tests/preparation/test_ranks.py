@@ -27,17 +27,6 @@ def ranks_of(values, edges):
     return [rank for (rank,) in connection.execute(query).fetchall()]
 
 
-def test_edges_by_hand():
-  # Of four stars: 1 has half of a fourth below it, 2 a fourth and half of a
-  # half, 5 three fourths and half of a fourth; in parts of 16: 2, 8 and 14.
-  edges = edges_of([1.0, 2.0, 2.0, 5.0])
-  assert edges == (1.0,) * 2 + (2.0,) * 6 + (5.0,) * 6
-  assert ranks_of([0.0, 1.0, 1.5, 2.0, 4.9, 5.0, 9.0, None], edges) == [
-    *(0, 2, 2, 8, 8, 14, 14),
-    None,
-  ]
-
-
 @pytest.mark.parametrize('examples', tiers.examples(12, 40))
 def test_a_rank_is_the_share_of_lesser_labels(examples):
   values = st.integers(-4, 4).map(float)

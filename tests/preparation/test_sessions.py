@@ -138,37 +138,6 @@ def split_keeps_time_apart(rows):
     assert [time for _, time in steps] == sorted(time for _, time in steps)
 
 
-def place(rows, split_ratio=(6, 2, 2)):
-  connection, found, _ = numbered(rows)
-  places = sessionize.split_sessions(connection, found, split_ratio)
-  table = connection.execute(
-    f'SELECT row_id, session_id, split FROM {places.table} ORDER BY position'
-  ).fetchall()
-  return places, table
-
-
-def test_boundaries_by_hand():
-  # Ten sessions of one row each, one user each, at 0, 100, ... 900.
-  rows = [(None, user, 100 * user, 0) for user in range(10)]
-  places, table = place(rows)
-  assert places.boundaries == (600, 800)
-  assert places.rows == (6, 2, 2)
-  assert places.sessions == (6, 2, 2)
-  assert places.dropped == (0, 0, 0)
-  assert [split for *_, split in table] == [0] * 6 + [1] * 2 + [2] * 2
-
-
-def test_session_over_a_boundary_loses_its_later_rows():
-  rows = [(None, user, 100 * user, 0) for user in range(10)]
-  rows[5:5] = [(None, 50, 593 + 3 * i, 0) for i in range(4)]  # 593 … 602
-  # 14 rows: train ends with the first session before which 8.4 rows lie.
-  places, table = place(rows)
-  assert places.boundaries == (600, 800)
-  assert places.dropped == (1, 0, 0)
-  assert places.rows == (9, 2, 2)
-  assert 8 not in [row for row, *_ in table]  # the row at 602
-
-
 def test_boundaries_that_are_known():
   rows = [(s, None, t, 0) for s, t in (('a', 0), ('a', 9), ('b', 4), ('c', 7))]
   rows += [('b', None, 8, 0), ('a', None, 5, 0)]

@@ -2,27 +2,11 @@ from __future__ import annotations
 
 import math
 
-import hypothesis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import strategies as st
 
 from rmtl_jax.preparation import sql
-
-
-@hypothesis.settings(deadline=None, max_examples=50)
-@hypothesis.given(
-  value=st.floats(allow_nan=False, allow_infinity=False), word=st.text()
-)
-def test_literals_are_exact(value, word):
-  hypothesis.assume('\x00' not in word)
-  with sql.connect(threads=1) as connection:
-    found = sql.fetch_row(
-      connection, f'SELECT {sql.float_literal(value)}, {sql.literal(word)}'
-    )
-  assert math.copysign(1, found[0]) == math.copysign(1, value)
-  assert found == (value, word)
 
 
 def test_empty_text_is_a_missing_key():

@@ -31,23 +31,6 @@ def words(connection, found):
   ).fetchall()
 
 
-def test_order_is_by_count_then_value_and_train_only():
-  with duckdb.connect() as connection:
-    log = rows(
-      connection,
-      {'f_a': ['b', 'c', 'a', 'c', 'b', '', None, 'd', 'e', 'e', 'e']},
-      [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2],
-    )
-    found = vocabulary.build_categorical(connection, log, {'f_a': 1})['f_a']
-    assert words(connection, found) == [
-      ('b', 2, 1),
-      ('c', 2, 2),
-      ('a', 1, 3),
-      ('d', 1, 4),
-    ]
-    assert (found.size, found.rest) == (5, 2)
-
-
 @hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(
   values=st.lists(

@@ -26,41 +26,6 @@ def near(found, expected):
   return math.isclose(found, expected, rel_tol=1e-12)
 
 
-def test_gap_position_views_and_counts_by_hand():
-  found = asof_reference.features(
-    [
-      Row(1, 'u', 'a', 1000),
-      Row(1, 'u', 'b', 1000),  # a tie: neither sees the other
-      Row(1, 'u', 'a', 1400),
-      Row(1, 'u', 'a', 1400),
-      Row(1, 'u', 'a', 2000),
-      Row(2, 'u', 'a', 5000),  # another session of the user
-      Row(3, 'v', 'a', 5000),
-      Row(4, None, 'a', 9000),
-      Row(5, 'v', None, 9000),
-    ]
-  )
-  assert only(found, 'gap', 'position', 'session_age') == [
-    (None, None, None),
-    (None, None, None),
-    (400, 2, 400),
-    (400, 2, 400),
-    (600, 4, 1000),
-    *[(None, None, None)] * 4,
-  ]
-  assert only(found, 'views', 'view_gap', 'user_rows', 'item_rows') == [
-    (None, None, None, None),
-    (None, None, None, None),
-    (1, 400, 2, 1),
-    (1, 400, 2, 1),
-    (3, 600, 4, 3),
-    (4, 3000, 5, 4),
-    (None, None, None, 4),
-    (None, None, None, 6),
-    (None, None, 1, None),
-  ]
-
-
 def test_rates_by_hand():
   rows = [
     Row(1, 'u', 'a', 0, 1),
@@ -86,27 +51,6 @@ def test_rates_by_hand():
   for one, (user, item) in zip(found, expected, strict=True):
     assert near(one['user_like_rate'], user)
     assert near(one['item_like_rate'], item)
-
-
-def test_splits_see_earlier_ones_but_no_label_past_a_boundary():
-  hour = 60 * MINUTE
-  rows = [
-    Row(1, 'u', 'a', 0, 1, click=1),
-    # A click at validation's start does not count, a like does.
-    Row(2, 'u', 'a', hour, 1, click=2 * hour),
-    Row(2, 'u', 'a', 2 * hour, 1, click=2 * hour),  # past train's end: dropped
-    Row(3, 'u', 'a', 4 * hour, 1, click=4 * hour),  # validation
-    Row(4, 'u', 'a', 6 * hour, 0),  # test
-  ]
-  found = asof_reference.features(rows, (2 * hour, 5 * hour))
-  # Train's rates are 2 / 2 likes and 1 / 2 clicks.
-  assert only(found, 'user_rows', 'user_like_rate', 'user_click_rate') == [
-    (None, None, None),
-    (1, pytest.approx(11 / 11), pytest.approx(6 / 11)),
-    (None, None, None),
-    (2, pytest.approx(12 / 12), pytest.approx(6 / 12)),
-    (3, pytest.approx(13 / 13), pytest.approx(7 / 13)),
-  ]
 
 
 def test_feedback_counts_labels_from_when_they_are_known_by_hand():

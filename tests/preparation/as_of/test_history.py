@@ -112,23 +112,6 @@ def test_as_plain_loops_have_it(rows, items):
   assert histories(rows, items) == reference(rows, items)
 
 
-@SETTINGS
-@hypothesis.given(
-  st.lists(ROWS, max_size=8), st.lists(ROWS, max_size=8), ROWS, st.booleans()
-)
-def test_rows_from_a_sessions_start_on_change_nothing(rows, others, me, tied):
-  """Rows at or after it may be any, those of the session too."""
-  me = me._replace(session=9)
-  past = [row for row in rows if row.time < me.time]
-  future = [row for row in rows if row.time >= me.time]
-  others = [row for row in others if row.time >= me.time]
-  if tied:
-    others += [me._replace(item='b'), me._replace(item='c', session=8)]
-  one = histories([*past, me, *future], 3)
-  other = histories([*past, me, *others], 3)
-  assert one[: len(past) + 1] == other[: len(past) + 1]
-
-
 HOUR = 3_600_000
 SCHEMA = {
   'session': 'session',

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rmtl_jax import types
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.guess import guess, words
+from rmtl_jax.preparation.guess import guess
 from tests.preparation.guess import logs
 
 SHOP = {
@@ -116,25 +116,6 @@ def test_names_tell_users_and_items(names, wanted):
   assert bool(lacking) == any(
     all(role in note for role in lacking) for note in found.notes
   )
-
-
-def test_a_few_kinds_of_device_are_no_users():
-  columns = {'device': ['ios', 'web'] * 50, 'click': [0, 0, 1, 0] * 25}
-  found = guessed(columns)
-  assert roles(found)['device'] == 'category'
-  assert 'no user' in ' '.join(found.notes)
-
-
-def test_outcomes_in_any_tense_are_labels():
-  for name in (
-    *('click', 'clicks', 'is_click', 'carted', 'add_to_cart', 'addtocart'),
-    *('bought', 'purchased', 'is_purchase', 'ordered', 'booking_bool'),
-    *('booked', 'converted', 'conversion', 'liked', 'followed', 'is_follow'),
-    *('shared', 'saved', 'watched', 'long_view', 'viewed', 'install', 'label'),
-  ):
-    assert words.is_outcome(name), name
-  for name in ('in_stock', 'has_app', 'is_subscriber', 'num_orders'):
-    assert not words.is_outcome(name), name
 
 
 def test_a_column_whose_positives_imply_a_label_names_the_flag():

@@ -38,42 +38,8 @@ def write(tmp_path, train, test, searches=range(20), country='nl'):
   return raw_dir
 
 
-def example(tmp_path, **changes):
-  """Searches of three items; each first is clicked, every other bought."""
-  train = [item(i // 3, [2, 1][i % 2] * (i % 3 == 0)) for i in range(36)]
-  test = [item(i // 3, [2, 1][i % 2] * (i % 3 == 0)) for i in range(12)]
-  return write(tmp_path, train, test, **changes)
-
-
 def read(raw_dir, source='aliexpress'):
   return raw_files.read_source(source, raw_dir)
-
-
-def joined(raw_dir, directory):
-  """Writes train.csv and test.csv as MTReclib joins the raw files."""
-  names = (
-    ['search_id']
-    + [f'categorical_{i}' for i in range(1, 17)]
-    + [f'numerical_{i}' for i in range(1, 64)]
-  )
-  # Positions in a line of user columns, then item columns.
-  categorical = [*range(1, 8), 31, 32]
-  categorical += [33 + i - 1 for i in (19, 34, 35, 36, 40, 41, 42)]
-  numerical = [i for i in range(8, 31)]
-  numerical += [i for i in range(34, 81) if i not in categorical]
-  for kind in ('train', 'test'):
-    users = {
-      line.split(',')[0]: line.split(',')
-      for line in (raw_dir / f'nl_user_{kind}.csv').read_text().split()
-    }
-    lines = [','.join([*names, 'click', 'conversion'])]
-    for line in (raw_dir / f'nl_item_{kind}.csv').read_text().split():
-      values = line.split(',')
-      both = users[values[0]] + values
-      kept = [both[i] for i in (0, *categorical, *numerical)]
-      label = int(values[-1])
-      lines.append(','.join([*kept, str(int(label > 0)), str(label // 2)]))
-    raw_files.write(directory / f'{kind}.csv', lines)
 
 
 def test_items_get_their_search_and_both_labels(tmp_path):
@@ -93,16 +59,16 @@ def test_items_get_their_search_and_both_labels(tmp_path):
   assert not (table.has_time or table.has_user)
 
 
-def test_the_joined_files_give_the_same_rows(tmp_path):
-  raw_dir = example(tmp_path)
-  joined(raw_dir, tmp_path / 'joined')
-  _, rows = read(raw_dir)
-  _, found = read(tmp_path / 'joined', 'aliexpress_joined')
-  names = [f'f_{n}' for n in SCHEMA['categorical']]
-  names += [f'x_{n}' for n in SCHEMA['numeric']]
-  renamed = [f'f_categorical_{i}' for i in range(1, 17)]
-  renamed += [f'x_numerical_{i}' for i in range(1, 64)]
-  for row, one in zip(rows, found, strict=True):
-    assert [one[n] for n in renamed] == [row[n] for n in names]
-    keys = ('row_id', 'session', 'split', 'y_click', 'y_conversion')
-    assert [one[n] for n in keys] == [row[n] for n in keys]
+def test_joined_files_need_no_join(tmp_path):
+  names = ['search_id', *(f'categorical_{i}' for i in range(1, 17))]
+  names += [f'numerical_{i}' for i in range(1, 64)]
+  for kind, labels in (('train', '1,0'), ('test', '1,1')):
+    line = ','.join(map(str, range(7, 7 + len(names))))
+    raw_files.write(
+      tmp_path / f'{kind}.csv',
+      [','.join([*names, 'click', 'conversion']), f'{line},{labels}'],
+    )
+  _, rows = read(tmp_path, 'aliexpress_joined')
+  assert [row['y_conversion'] for row in rows] == [0, 1]
+  assert [row['split'] for row in rows] == [0, 2]
+  assert rows[0]['session'] == 7 and rows[1]['f_categorical_1'] == 8

@@ -38,14 +38,6 @@ def read(raw_dir):
   return raw_files.read_source('criteo_attribution', raw_dir)
 
 
-def log(count=40):
-  """A banner an hour; every second is clicked, every fourth bought."""
-  return [
-    banner(3600 * i, i % 3, i % 2, int(i % 4 == 1), int(i % 8 == 1))
-    for i in range(count)
-  ]
-
-
 def test_labels_are_a_funnel_with_times(tmp_path):
   rows = [
     banner(0),
@@ -71,13 +63,3 @@ def test_labels_are_a_funnel_with_times(tmp_path):
     *('uid', 'campaign', 'hour', 'cost', 'time_since_last_click'),
     *CATEGORIES,
   }
-
-
-def test_conversions_after_the_end_of_train_are_unknown_to_it(tmp_path):
-  rows = log()
-  # Bought in hour 21, two days later.
-  rows[21]['conversion_timestamp'] = 69 * 3600
-  manifest = raw_files.run(
-    tmp_path, 'criteo_attribution', write(tmp_path, rows)
-  )
-  assert manifest.splits['train'].positives['conversion'] == 5

@@ -68,19 +68,6 @@ def test_rows_are_viewed_pairs_at_their_first_view(tmp_path):
   assert [row['row_id'] for row in rows if row['user_id'] == 7] == [1, 0, 5]
 
 
-def test_pairs_without_a_view(tmp_path):
-  events = [
-    f'{START + 5},7,addtocart,50,',
-    f'{START + 9},7,transaction,50,1',
-    f'{START + 20},7,view,51,',
-  ]
-  manifest = prepare(tmp_path, events + filler())
-  assert of_visitor(tmp_path, 7) == [(51, 20, 0, 0)]
-  assert manifest.report['pairs'] == 92
-  reason = '(session, item) pair without a view'
-  assert manifest.report['dropped'][reason] == 1
-
-
 def write_properties(tmp_path, *parts, tree=()):
   for i, lines in enumerate(parts):
     path = tmp_path / 'raw' / f'item_properties_part{i + 1}.csv'

@@ -56,31 +56,6 @@ def times(tmp_path):
   return [row['timestamp'] for row in raw_files.read(tmp_path)]
 
 
-START = 1_714_521_600  # 2024-05-01 00:00 UTC, s
-
-
-@pytest.mark.parametrize(
-  ('unit', 'value'),
-  [
-    ('ns', lambda i: (START + i * 3600) * 10**9 + 999_999),
-    ('s', lambda i: START + i * 3600 + 0.0004),
-    ('d', lambda i: (START + i * 3600) / 86_400),
-    ('iso', lambda i: f'2024-05-01T{(i + 2):02d}:00:00+02:00'),
-  ],
-)
-@pytest.mark.parametrize('form', ['csv', 'parquet'])
-def test_units_of_time(tmp_path, form, unit, value):
-  values = [value(i) for i in range(ROWS)]
-  time = {'column': 'ts', 'unit': unit}
-  if form == 'parquet':
-    run(tmp_path, columns(ts=values), changes={'time': time})
-  else:
-    lines = ['visit,ts,item,y']
-    lines += [f'v{i:02d},{values[i]},{i % 4},1' for i in range(ROWS)]
-    run_csv(tmp_path, lines, time=time)
-  assert times(tmp_path) == [(START + i * 3600) * 1000 for i in range(ROWS)]
-
-
 @pytest.mark.parametrize('form', ['lists', 'numbers', 'text', 'csv'])
 def test_multi_valued(tmp_path, form):
   field = {'column': 'tags', 'separator': '|'}
