@@ -96,7 +96,8 @@ class Change:
     late = {v.id: self._emptied(v) for v in whole if v.first >= end}
     near = [late.get(visit.id, visit) for visit in near]
     if row.time >= end:
-      self._stretch(near, row.time)
+      if near:
+        self._store.put_visit(self._joined(near, row.time))
       self.found['late'] += 1
       return
     visit = self._visit(near, row, [v.last for v in near if v.id not in late])
@@ -114,8 +115,8 @@ class Change:
   ) -> row_types.Event:
     """A new row of a visit."""
     self._rows += 1
-    user = self._store.number(row.user, make=True)
-    item = self._store.number(row.item, make=True)
+    user = self._store.number(row.user)
+    item = self._store.number(row.item)
     tastes = [
       key for n in range(len(self._shape.tastes)) for key in row.tastes(n)
     ]
@@ -159,7 +160,7 @@ class Change:
       self._count_positives(one, sign)
       if not visit.open:
         self._count_event(one, visit.last, sign)
-    self._store.put_labels(new, self._tells(labels))
+    self._store.put_event(new, self._tells(labels), visit.open)
 
   def _tells(self, labels: shape_lib.Labels) -> bool:
     return shape_lib.tells(labels, self._shape.tasks)
@@ -177,13 +178,18 @@ class Change:
     if event.time < row_types.NEVER:
       self._count_row(event, -1)
 
-  def _stretch(self, near: Sequence[row_types.Visit], time: int) -> None:
-    """Lets visits go on to a late row, which may join an emptied one."""
-    for kept in near[:1]:
-      reach = max([time, *(visit.reach for visit in near)])
-      self._store.put_visit(kept._replace(reach=reach))
-      for other in near[1:]:
-        self._store.join_visits(kept.id, other.id)
+  def _joined(
+    self, near: Sequence[row_types.Visit], time: int
+  ) -> row_types.Visit:
+    """The one visit of those that a row reaches; not written yet."""
+    if len(near) > 1:
+      near = [self._reopened(visit) for visit in near]
+    kept, *others = near
+    for other in others:
+      self._store.join_visits(kept.id, other.id)
+    return kept._replace(
+      first=min(time, kept.first), reach=max([time, *(v.reach for v in near)])
+    )
 
   def _visit(
     self,
@@ -200,14 +206,8 @@ class Change:
     """
     if not near:
       return self._new_visit(row)
-    kept, *others = [self._reopened(visit) for visit in near]
-    for other in others:
-      self._store.join_visits(kept.id, other.id)
-    kept = kept._replace(
-      first=min(row.time, kept.first),
-      last=max([row.time, *last]),
-      reach=max([row.time, kept.reach, *(v.reach for v in others)]),
-    )
+    kept = self._reopened(self._joined(near, row.time))
+    kept = kept._replace(last=max([row.time, *last]))
     self._store.put_visit(kept)
     return kept
 
@@ -326,14 +326,11 @@ class OfEvents(Change):
     # A row without a kind is an impression.
     is_view = row.event is None or row.event in self._kinds.impressions
     time = row.time if is_view else row_types.NEVER
-    extents = [
-      self._store.extent(v, -row_types.NEVER, row_types.NEVER) for v in visits
-    ]
-    firsts = [first for _, first, _ in extents if first is not None]
-    end = self._shape.split_end(min([time, *firsts]))
+    first = self._store.extent(visits, row_types.NEVER)[1]
+    end = self._shape.split_end(time if first is None else min(time, first))
     self._drop_late(visits, end)
-    item = self._store.number(row.item)
-    pair = None if item is None else self._store.of_item(visits, item)
+    item = self._store.numbers([row.item]).get(row.item)
+    pair = self._store.of_item(visits, item)
     labels = self._merged(pair, row.labels, time, row)
     time = time if pair is None else min(time, pair.time)
     if row_types.NEVER > time >= end:
@@ -365,17 +362,8 @@ class OfEvents(Change):
     near = self._store.near(row.owner, row.time - idle, row.time + idle)
     if not near:
       return self._new_visit(row)
-    if len(near) > 1:
-      for visit in near:
-        self._reopened(visit)
-      for other in near[1:]:
-        self._store.join_visits(near[0].id, other.id)
-    visit = self._store.visit(near[0].id)
-    grown = visit._replace(
-      first=min(row.time, visit.first),
-      reach=max([row.time, *(one.reach for one in near)]),
-    )
-    if grown != visit:
+    grown = self._joined(near, row.time)
+    if grown != near[0]:
       self._store.put_visit(grown)
     if len(near) > 1:
       self._unite(grown.id)
@@ -448,16 +436,14 @@ class OfEvents(Change):
   ) -> None:
     """Adds a row, or one of no time."""
     open_ = self._reopened(self._store.visit(visit))
-    last = self._store.extent(visit, -row_types.NEVER, row_types.NEVER)[2]
+    last = self._store.extent([visit], row_types.NEVER)[2]
     self._add_event(self._event(visit, row, time, labels))
     if time == row_types.NEVER:
       return
-    if last is None or time < last:
+    if last is not None and 0 <= time - last <= self._shape.idle_ms:
+      self._store.put_visit(open_._replace(last=time))
+    else:
       self._settle(visit)
-      return
-    if time - last > self._shape.idle_ms:
-      self._store.put_rest(visit, last)
-    self._store.put_visit(open_._replace(last=time))
 
   def _drop(self, event: row_types.Event, waits: bool = False) -> None:
     """Deletes a row, or lets it wait for an impression."""
@@ -479,7 +465,8 @@ class OfEvents(Change):
       later = event.time
       own = None if rest == last else rest
       if own != event.rest:
-        self._store.set_rest(event, own)
+        event = event._replace(rest=own)
+        self._store.put_event(event, self._tells(event.labels), is_open=True)
     self._store.put_visit(self._store.visit(number)._replace(last=last))
 
 

@@ -7,7 +7,7 @@ import logging
 import pathlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
@@ -185,29 +185,29 @@ class Keeper:
     Raises:
       types.InputError: a column or a value that can't be used.
     """
-    needs = self._scorer.needs
-    found = self._reader.read(rows, needs, scored=True)
-    asked = [row for row in found if row is not None]
-    rested = max(row.time for row in asked) - self._shape.idle_ms
+    read = self._reader.read(rows, self._scorer.needs, scored=True)
+    asked = [row for row in read if row is not None]
     with self._available():
       with self._reads.reading() as reads:
-        many = len(reads.rested_events(rested, _MOST_OPEN)) == _MOST_OPEN
-      if many:
-        with self._writing() as change:
-          changes.sweep(change, self._shape, rested)
-    with self._available(), self._reads.reading() as reads:
-      look = look_lib.Look(reads, self._shape, asked)
-      columns = {name: make(look) for name, make in self._columns}
-      earlier = self._earlier(look, asked) if needs.sessions else []
-    return pa.table(columns), earlier
+        look = look_lib.Look(reads, self._shape, asked, _MOST_OPEN)
+        if len(look.rested) < _MOST_OPEN:
+          return self._found(look)
+      with self._writing() as change:
+        before = max(row.time for row in asked) - self._shape.idle_ms
+        changes.sweep(change, self._shape, before)
+      with self._reads.reading() as reads:
+        return self._found(look_lib.Look(reads, self._shape, asked))
 
-  def _earlier(
-    self, look: look_lib.Look, rows: Sequence[row_types.Row]
-  ) -> list[lanes.Earlier]:
+  def _found(self, look: look_lib.Look) -> tuple[pa.Table, list[lanes.Earlier]]:
+    columns = {name: make(look) for name, make in self._columns}
+    needs_sessions = self._scorer.needs.sessions
+    return pa.table(columns), self._earlier(look) if needs_sessions else []
+
+  def _earlier(self, look: look_lib.Look) -> list[lanes.Earlier]:
     """The earlier rows of each row's session."""
     assert self._items is not None
     found: dict[tuple[int, int], lanes.Earlier] = {}
-    for row in rows:
+    for row in look.asked:
       at = row.owner, row.time
       if at not in found:
         times = look.times(row)
@@ -215,4 +215,4 @@ class Keeper:
         items = pa.array(look.items(row, len(times) - cut), pa.string())
         rows_ = self._items.rows(items, is_text=True).tolist() if items else []
         found[at] = lanes.Earlier(times[cut:], rows_)
-    return [found[row.owner, row.time] for row in rows]
+    return [found[row.owner, row.time] for row in look.asked]

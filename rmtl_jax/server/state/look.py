@@ -10,7 +10,6 @@ closed it is read as it is, then it is in the counters.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import operator
 from collections import Counter, defaultdict
@@ -37,71 +36,66 @@ from rmtl_jax.serving import vocabulary_lookup
 
 # Sums by counter.
 _Sums: TypeAlias = dict[int, Counter[str]]
+_NOTHING: Counter[str] = Counter()
 
 
-@dataclasses.dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
   """The earlier rows of a row's session.
 
   Attributes:
     start: of the session, ms; the row's own time if it is the first.
     count: earlier rows.
     last: time of the last of them, ms; None without any.
+    told: known labels of each task.
     visits: of the session, in the order of time.
   """
 
   start: int
   count: int
   last: int | None
+  told: Sequence[row_types.Told]
   visits: Sequence[row_types.Visit]
 
-
-class Told(NamedTuple):
-  """Known labels of a task in a session's earlier rows.
-
-  Attributes:
-    positives: how many are positive.
-    last: time of the last positive row, ms; None without any.
-    total: the sum of all labels, of ranks.
-    labels: how many labels there are.
-  """
-
-  positives: int
-  last: int | None
-  total: int
-  labels: int
+  @property
+  def ids(self) -> list[int]:
+    """Those of its visits."""
+    return [visit.id for visit in self.visits]
 
 
 class Look:
-  """The state for rows to predict."""
+  """The state for rows to predict.
+
+  Attributes:
+    asked: the rows.
+    rested: rows that may count for them and are not in the counters yet.
+  """
 
   def __init__(
     self,
     reads: store.Store,
     of: shape_lib.Shape,
     rows: Sequence[row_types.Row],
+    most: int = -1,
   ):
     """Reads what most features need, of all rows together.
 
     Args:
       reads: in `reading`.
+      most: rows in `rested`; -1 for all that there are.
     """
     self.asked, self._store, self._shape = rows, reads, of
+    rested = max(row.time for row in rows) - of.idle_ms
+    self.rested = reads.rested_events(rested, most)
     self._different: dict[tuple[str, ...], tuple[list, pa.Array]] = {}
     self._sessions: dict[tuple[int, int], Session] = {}
-    self._labels: dict[tuple[int, int, int], Told] = {}
-    self._rested: dict[int, list[tuple[row_types.Event, int]]] = {}
     self._open: dict[int, _Sums] = {}
     self._own: dict[tuple[int, int], _Sums] = {}
     names = {name for row in rows for name in (row.user, row.item) if name}
     self._numbers = reads.numbers(names)
     counters, items = defaultdict(set), defaultdict(set)
     for row in rows:
-      counters[row.time] |= {
-        counter
-        for key in ('user', 'item', *range(len(of.tastes)))
-        for counter in self._counters(row, key)
-      }
+      for key in ('user', 'item', *range(len(of.tastes))):
+        counters[row.time].update(self._counters(row, key))
       user, item = self._numbers.get(row.user), self._numbers.get(row.item)
       if user is not None and item is not None:
         items[user, row.time].add(item)
@@ -142,10 +136,9 @@ class Look:
     number = self._numbers.get(getattr(row, key))
     if number is None:
       return []
-    is_user = key == 'user'
-    return [
-      (row_types.user_counter if is_user else row_types.item_counter)(number)
-    ]
+    if key == 'user':
+      return [row_types.user_counter(number)]
+    return [row_types.item_counter(number)]
 
   def session(self, row: row_types.Row) -> Session:
     """The earlier rows of a row's session."""
@@ -156,48 +149,24 @@ class Look:
         visits = self._store.visits(row.owner)
       else:
         visits = self._store.near(row.owner, row.time - idle, row.time)
-      extents = [
-        self._store.extent(v.id, -row_types.NEVER, row.time) for v in visits
-      ]
-      counts, firsts, lasts = (
-        zip(*extents, strict=True) if extents else 3 * [()]
-      )
-      self._sessions[at] = Session(
-        min([row.time, *(first for first in firsts if first is not None)]),
-        sum(counts),
-        max((last for last in lasts if last is not None), default=None),
-        visits,
-      )
+      ids = [visit.id for visit in visits]
+      count, first, last = self._store.extent(ids, row.time)
+      start = row.time if first is None else first
+      told = self._store.told(ids, row.time)
+      self._sessions[at] = Session(start, count, last, told, visits)
     return self._sessions[at]
-
-  def told(self, row: row_types.Row, place: int) -> Told:
-    """Known labels of a task in a row's session before the row."""
-    at = row.owner, row.time, place
-    if at not in self._labels:
-      visits = self.session(row).visits
-      found = [self._store.told(v.id, place, row.time) for v in visits]
-      self._labels[at] = Told(
-        sum(positives for positives, *_ in found),
-        max((last for _, last, *_ in found if last is not None), default=None),
-        sum(total for *_, total, _ in found),
-        sum(count for *_, count in found),
-      )
-    return self._labels[at]
 
   def rows_since(self, row: row_types.Row, time: int) -> int:
     """How many earlier rows of a row's session there are from a time on."""
-    visits = self.session(row).visits
-    return sum(self._store.extent(v.id, time, row.time)[0] for v in visits)
+    return self._store.rows_since(self.session(row).ids, time, row.time)
 
   def times(self, row: row_types.Row) -> np.ndarray:
     """Times of the earlier rows of a row's session."""
-    visits = [visit.id for visit in self.session(row).visits]
-    return self._store.times(visits, row.time)
+    return self._store.times(self.session(row).ids, row.time)
 
   def items(self, row: row_types.Row, count: int) -> list[str | None]:
     """Items of the last so many of these rows."""
-    visits = [visit.id for visit in self.session(row).visits]
-    return self._store.items(visits, row.time, count)
+    return self._store.items(self.session(row).ids, row.time, count)
 
   def rows(self, row: row_types.Row, key: str) -> int:
     """How many earlier rows of a row's user or item there are."""
@@ -234,27 +203,27 @@ class Look:
     Args:
       key: as for `_counters`.
     """
-    places = f's{task}', shape_lib.rows_count(self._shape.tasks, task)
     counters = self._counters(row, key)
-    open_ = self._of_open(row) if counters else {}
-    own = self._of_session(row) if counters else {}
-    positives = rows = 0
-    for counter in counters:
-      closed = self._sums[counter, row.time]
-      sums = [closed[x] for x in places]
-      for sign, some in ((1, open_.get(counter)), (-1, own.get(counter))):
-        if some:
-          sums = [n + sign * some[x] for n, x in zip(sums, places, strict=True)]
-      positives, rows = positives + sums[0], rows + sums[1]
-    return positives, rows
+    if not counters:
+      return 0, 0
+    open_, own = self._of_open(row), self._of_session(row)
+
+    def total(what: str) -> int:
+      return sum(
+        self._sums[counter, row.time][what]
+        + open_.get(counter, _NOTHING)[what]
+        - own.get(counter, _NOTHING)[what]
+        for counter in counters
+      )
+
+    return total(f's{task}'), total(
+      shape_lib.rows_count(self._shape.tasks, task)
+    )
 
   def _of_open(self, row: row_types.Row) -> _Sums:
     """Additions of rested rows that are not in the counters yet."""
     if row.time not in self._open:
-      before = row.time - self._shape.idle_ms
-      if before not in self._rested:
-        self._rested[before] = self._store.rested_events(before)
-      self._open[row.time] = self._told(self._rested[before], row.time)
+      self._open[row.time] = self._told(self.rested, row.time)
     return self._open[row.time]
 
   def _of_session(self, row: row_types.Row) -> _Sums:
@@ -265,14 +234,13 @@ class Look:
     at = row.owner, row.time
     if at not in self._own:
       before = row.time - self._shape.idle_ms
-      rested = [
-        (event, visit.last)
+      # Within a visit, rows rest in a log of events alone.
+      visits = [
+        visit.id
         for visit in self.session(row).visits
-        for event in self._store.rested_of(
-          visit.id, None if visit.last < before else before
-        )
-        if event.time < row.time
+        if visit.last < before or self._shape.events
       ]
+      rested = self._store.rested_of(visits, before, row.time) if visits else ()
       self._own[at] = self._told(rested, row.time)
     return self._own[at]
 
@@ -336,28 +304,39 @@ def column(
 
 
 def _value(field: source.SourceField, shape: shape_lib.Shape) -> _Value:
-  name = field.column.removeprefix(groups.PREFIX)
-  tasks = shape.tasks
-  names = [task.name for task in tasks]
-  task = field.details.get('task')
-  place = names.index(task) if task in names else -1
-  group = field.details['as_of']
-  if group == 'rates' and place >= 0:
-    return _rate(str(field.details['key']), place, tasks[place], _prior(field))
-  if group == tastes.GROUP and place >= 0:
-    by = shape.tastes.index(str(field.details['by']))
-    return _rate(by, place, tasks[place], _prior(field))
-  if group == recency.GROUP and place >= 0:
-    return lambda look, row: _user_gap(look, row, f'k{place}')
-  if group == 'feedback' and place >= 0 and tasks[place].is_ranked:
-    return _session_rank(place, tasks[place], _prior(field))
-  if group == 'feedback' and place >= 0:
-    if 'counts' in field.details:
-      return lambda look, row: _since(look, row, place)
-    if 'train_rate' in field.details:
-      prior = _prior(field)
-      return lambda look, row: _session_rate(look, row, place, prior)
+  """The value of a field, by its details; see `column`."""
+  names = [task.name for task in shape.tasks]
+  name = field.details.get('task')
+  if name not in names:
+    return _window(field)
+  place, group = names.index(name), field.details['as_of']
+  task, prior = shape.tasks[place], field.details.get('train_rate')
+
+  def rate(total: int, count: int) -> float | None:
+    """As rates.smoothed_sql."""
+    weight, parts = rates.weight(task), ranks.PARTS if task.is_ranked else 1
+    if not count:
+      return None
+    return (total / parts + weight * float(prior)) / (count + weight)
+
+  if group in ('rates', tastes.GROUP):
+    key = str(field.details['key' if group == 'rates' else 'by'])
+    by = key if group == 'rates' else shape.tastes.index(key)
+    return lambda look, row: rate(*look.rate(row, by, place))
+  if group == recency.GROUP:
+    return lambda look, row: _gap(row, look.last(row, f'k{place}'))
+  # Of feedback; see feedback.features_sql.
+  if task.is_ranked:
+    return lambda look, row: rate(*look.session(row).told[place][2:])
+  if 'counts' in field.details:
+    return lambda look, row: _since(look, row, place)
+  if prior is None:
     return lambda look, row: _positives(look, row, place)
+  return lambda look, row: _session_rate(look, row, place, float(prior))
+
+
+def _window(field: source.SourceField) -> _Value:
+  name = field.column.removeprefix(groups.PREFIX)
   window = window_features.named(name)
   if window is None:
     raise types.InputError(
@@ -366,27 +345,11 @@ def _value(field: source.SourceField, shape: shape_lib.Shape) -> _Value:
   return _WINDOWS[window.window, window.what]
 
 
-def _prior(field: source.SourceField) -> float:
-  return float(field.details['train_rate'])
-
-
 def _number(count: int) -> float | None:
   return float(count) if count else None
 
 
-def _session_gap(look: Look, row: row_types.Row) -> float | None:
-  last = look.session(row).last
-  return None if last is None else float(row.time - last)
-
-
-def _pair_gap(look: Look, row: row_types.Row) -> float | None:
-  last = look.pair(row)[1]
-  return None if last is None else float(row.time - last)
-
-
-def _user_gap(look: Look, row: row_types.Row, what: str) -> float | None:
-  """Since the last of a user's rows or positives; see labels.dated."""
-  last = look.last(row, what)
+def _gap(row: row_types.Row, last: int | None) -> float | None:
   return None if last is None else float(row.time - last)
 
 
@@ -395,65 +358,32 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
   ('session', 'first'): lambda look, row: _number(
     row.time - look.session(row).start
   ),
-  ('session', 'last'): _session_gap,
+  ('session', 'last'): lambda look, row: _gap(row, look.session(row).last),
   ('pair', 'rows'): lambda look, row: _number(look.pair(row)[0]),
-  ('pair', 'last'): _pair_gap,
+  ('pair', 'last'): lambda look, row: _gap(row, look.pair(row)[1]),
   ('user', 'rows'): lambda look, row: _number(look.rows(row, 'user')),
-  ('user', 'last'): lambda look, row: _user_gap(look, row, 'rows'),
+  ('user', 'last'): lambda look, row: _gap(row, look.last(row, 'rows')),
   ('item', 'rows'): lambda look, row: _number(look.rows(row, 'item')),
 }
 
 
-def _rate(
-  key: str | int, place: int, task: source.SourceTask, prior: float
-) -> _Value:
-  """As rates.features_sql."""
-
-  def value(look: Look, row: row_types.Row) -> float | None:
-    return _smoothed(task, prior, *look.rate(row, key, place))
-
-  return value
-
-
-def _smoothed(
-  task: source.SourceTask, prior: float, total: int, count: int
-) -> float | None:
-  """As rates.smoothed_sql."""
-  weight, parts = rates.weight(task), ranks.PARTS if task.is_ranked else 1
-  if not count:
-    return None
-  return (total / parts + weight * prior) / (count + weight)
-
-
-def _session_rank(place: int, task: source.SourceTask, prior: float) -> _Value:
-  """As feedback.features_sql."""
-
-  def value(look: Look, row: row_types.Row) -> float | None:
-    told = look.told(row, place)
-    return _smoothed(task, prior, told.total, told.labels)
-
-  return value
-
-
 def _positives(look: Look, row: row_types.Row, place: int) -> float | None:
-  if not look.session(row).count:
-    return None
-  return float(look.told(row, place).positives)
+  session = look.session(row)
+  return float(session.told[place].positives) if session.count else None
 
 
 def _session_rate(
   look: Look, row: row_types.Row, place: int, prior: float
 ) -> float | None:
-  """As feedback.features_sql."""
-  count = look.session(row).count
-  if not count:
+  session = look.session(row)
+  if not session.count:
     return None
-  known = look.told(row, place).positives
-  return (known + feedback.WEIGHT * prior) / (count + feedback.WEIGHT)
+  known = session.told[place].positives + feedback.WEIGHT * prior
+  return known / (session.count + feedback.WEIGHT)
 
 
 def _since(look: Look, row: row_types.Row, place: int) -> float | None:
-  last = look.told(row, place).last
+  last = look.session(row).told[place].last
   # Rows of one time have one position: that of the first of them.
   return None if last is None else float(look.rows_since(row, last))
 

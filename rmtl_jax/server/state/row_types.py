@@ -126,9 +126,20 @@ class Event(NamedTuple):
     return found
 
 
-def in_order(events: Iterable[Event]) -> list[Event]:
-  """Events in the order of time."""
-  return sorted(events, key=lambda event: (event.time, event.id))
+class Told(NamedTuple):
+  """Known labels of a task in a session's earlier rows.
+
+  Attributes:
+    positives: how many are positive.
+    last: time of the last positive row, ms; None without any.
+    total: the sum of all labels, of ranks.
+    labels: how many labels there are.
+  """
+
+  positives: int
+  last: int | None
+  total: int
+  labels: int
 
 
 class Visit(NamedTuple):

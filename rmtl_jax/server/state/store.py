@@ -25,7 +25,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from rmtl_jax.server.state import row_types
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 7
+_VERSION = 8
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
 # Lengths of the blocks of `counts`, as powers of two of ms: single times, half
@@ -44,6 +44,8 @@ _SHIFTS = (0, 15, 20, 26)
 _SINGLES = 48
 # Rows of a user that stay in `shown` once they have settled.
 _LAST = 32
+# A row, and the last time of its visit.
+_Rested: TypeAlias = tuple[row_types.Event, int]
 _VISIT = 'id, owner, first, last, reach, open'
 
 
@@ -82,6 +84,7 @@ class Store:
       f'{"".join(", " + name for name in self._labels)}'
     )
     self._find_sum()
+    self._told = ', '.join(_told_sql(place) for place in range(tasks))
     try:
       self._open(directory)
     except (sqlite3.Error, OSError) as error:
@@ -118,7 +121,7 @@ class Store:
     yield (
       'visits (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, first INTEGER'
       ' NOT NULL, last INTEGER NOT NULL, reach INTEGER NOT NULL, open INTEGER'
-      ' NOT NULL, settles INTEGER)'
+      ' NOT NULL, settles INTEGER, rows INTEGER NOT NULL DEFAULT 0)'
     )
     yield (
       'events (visit INTEGER, time INTEGER, id INTEGER, identity INTEGER, user'
@@ -243,20 +246,15 @@ class Store:
       'INSERT OR REPLACE INTO facts VALUES (?, ?)', name, json.dumps(value)
     )
 
-  def number(self, name: str | None, make: bool = False) -> int | None:
-    """The number of a user or an item; None if there is none.
-
-    Args:
-      make: whether it gets one.
-    """
+  def number(self, name: str | None) -> int | None:
+    """The number of a user or an item, which gets one if it has none."""
     if name is None:
       return None
-    found = self._rows('SELECT id FROM names WHERE name = ?', name)
-    if found:
-      return found[0][0]
-    if not make:
-      return None
-    return self._run('INSERT INTO names (name) VALUES (?)', name).lastrowid
+    found = self.numbers([name]).get(name)
+    if found is None:
+      new = self._run('INSERT INTO names (name) VALUES (?)', name)
+      found = new.lastrowid
+    return found
 
   def numbers(self, names: Iterable[str]) -> dict[str | None, int]:
     """The numbers of those of some users and items that have one."""
@@ -295,6 +293,11 @@ class Store:
   def join_visits(self, kept: int, gone: int) -> None:
     """Moves all rows of one visit to another and deletes it."""
     self._run('UPDATE events SET visit = ? WHERE visit = ?', kept, gone)
+    self._run(
+      'UPDATE visits SET rows = rows + (SELECT rows FROM visits WHERE id = ?)'
+      ' WHERE id = ?',
+      *(gone, kept),
+    )
     self._run('DELETE FROM visits WHERE id = ?', gone)
 
   def visits(self, owner: int) -> list[row_types.Visit]:
@@ -352,14 +355,23 @@ class Store:
       *event[:6],
       *(event.rest, tastes, *labels, told, event.rest is not None),
     )
+    self._add_rows(event.visit, 1)
 
-  def put_labels(self, event: row_types.Event, told: bool) -> None:
-    """Replaces the labels of a row."""
+  def put_event(
+    self, event: row_types.Event, told: bool, is_open: bool
+  ) -> None:
+    """Replaces the labels and the rest of a row.
+
+    Args:
+      told: as for `add_event`.
+      is_open: whether its visit is.
+    """
     changed = ''.join(f', {name} = ?' for name in self._labels)
     self._run(
-      f'UPDATE events SET told = ?{changed} WHERE visit = ? AND time = ?'
-      ' AND id = ?',
-      *(told, *_pairs(event), event.visit, event.time, event.id),
+      f'UPDATE events SET told = ?, rest = ?, waits = ?{changed}'
+      ' WHERE visit = ? AND time = ? AND id = ?',
+      *(told, event.rest, is_open and event.rest is not None),
+      *(*_pairs(event), event.visit, event.time, event.id),
     )
 
   def delete_event(self, event: row_types.Event) -> None:
@@ -368,22 +380,10 @@ class Store:
       'DELETE FROM events WHERE visit = ? AND time = ? AND id = ?',
       *(event.visit, event.time, event.id),
     )
+    self._add_rows(event.visit, -1)
 
-  def put_rest(self, visit: int, rest: int) -> None:
-    """Says of the rows after a visit's last rest that another one came."""
-    self._run(
-      'UPDATE events SET rest = ?1, waits = 1 WHERE visit = ?2 AND rest IS NULL'
-      ' AND time <= ?1',
-      *(rest, visit),
-    )
-
-  def set_rest(self, event: row_types.Event, rest: int | None) -> None:
-    """Sets the rest of a row of an open visit."""
-    self._run(
-      'UPDATE events SET rest = ?, waits = ? WHERE visit = ? AND time = ?'
-      ' AND id = ?',
-      *(rest, rest is not None, event.visit, event.time, event.id),
-    )
+  def _add_rows(self, visit: int, count: int) -> None:
+    self._run('UPDATE visits SET rows = rows + ? WHERE id = ?', count, visit)
 
   def _events(self, which: str, *values: Any) -> list[row_types.Event]:
     rows = self._rows(f'SELECT {self._event} FROM events e {which}', *values)
@@ -412,79 +412,85 @@ class Store:
     self, visits: Sequence[int], item: int | None
   ) -> row_types.Event | None:
     """The row of an item in visits, or what waits for its impression."""
-    which = 'WHERE visit = ? AND item = ? ORDER BY time, id LIMIT 1'
-    found = [e for visit in visits for e in self._events(which, visit, item)]
-    return next(iter(row_types.in_order(found)), None)
+    found = self._events(
+      'WHERE visit IN (SELECT value FROM json_each(?)) AND item = ?'
+      ' ORDER BY time, id LIMIT 1',
+      *(json.dumps(visits), item),
+    )
+    return next(iter(found), None)
 
-  def rested_events(
-    self, time: int, most: int = -1
-  ) -> list[tuple[row_types.Event, int]]:
+  def rested_events(self, time: int, most: int = -1) -> list[_Rested]:
     """Rows that have rested before a time and are not in the counters yet.
 
     With the time at which their visit ended. All others outside of the
     counters can't count yet.
     """
-    names = ', '.join('e.' + name for name in self._event.split(', '))
-    rows = self._rows(
-      f'SELECT {names}, v.last FROM visits v JOIN events e ON e.visit = v.id'
-      ' WHERE v.open = 1 AND v.last < ?1 UNION ALL'
-      f' SELECT {names}, v.last FROM events e JOIN visits v ON e.visit = v.id'
-      ' WHERE e.waits = 1 AND e.rest < ?1 AND v.last >= ?1 LIMIT ?2',
+    return self._rested(
+      'v.open = 1 AND v.last < ?1 UNION ALL {} e.waits = 1 AND e.rest < ?1'
+      ' AND v.last >= ?1 LIMIT ?2',
       *(time, most),
     )
-    return [(_event(row[:-1]), row[-1]) for row in rows]
 
-  def rested_of(self, visit: int, before: int | None) -> list[row_types.Event]:
-    """Rows of a visit, or those that rested before a time."""
-    if before is None:
-      return self.events(visit)
-    return self._events(
-      'WHERE visit = ? AND rest IS NOT NULL AND rest < ?', visit, before
+  def rested_of(
+    self, visits: Sequence[int], time: int, end: int
+  ) -> list[_Rested]:
+    """As `rested_events`, of visits' rows before an end, counted or not."""
+    return self._rested(
+      'v.id IN (SELECT value FROM json_each(?1)) AND e.time < ?3'
+      ' AND (v.last < ?2 OR e.rest < ?2)',
+      *(json.dumps(visits), time, end),
     )
 
+  def _rested(self, which: str, *values: Any) -> list[_Rested]:
+    names = ', '.join('e.' + name for name in self._event.split(', '))
+    select = (
+      f'SELECT {names}, v.last FROM visits v JOIN events e ON e.visit = v.id'
+      ' WHERE'
+    )
+    rows = self._rows(f'{select} {which.format(select)}', *values)
+    return [(_event(row[:-1]), row[-1]) for row in rows]
+
   def extent(
-    self, visit: int, first: int, end: int
+    self, visits: Sequence[int], end: int
   ) -> tuple[int, int | None, int | None]:
-    """A visit's rows of a range of time: how many, first and last time."""
-    rows = 'FROM events WHERE visit = ?1 AND time >= ?2 AND time < ?3'
+    """Earlier rows of visits: how many, first and last time."""
+    rows = 'FROM events WHERE visit = v.id AND time'
     return self._rows(
-      # Apart, min() and max() take one step each.
-      f'SELECT count(*), (SELECT min(time) {rows}),'
-      f' (SELECT max(time) {rows}) {rows}',
-      *(visit, first, end),
+      # Of most requests no row is later, so that few are counted.
+      f'SELECT coalesce(sum(rows - (SELECT count(*) {rows} >= ?2)), 0),'
+      f' min((SELECT min(time) {rows} < ?2)),'
+      f' max((SELECT max(time) {rows} < ?2))'
+      ' FROM json_each(?1) CROSS JOIN visits v ON v.id = value',
+      *(json.dumps(visits), end),
     )[0]
 
-  def told(
-    self, visit: int, place: int, time: int
-  ) -> tuple[int, int | None, int, int]:
-    """A visit's labels of a task that are known before a time.
-
-    Args:
-      place: the task's.
-      time: ms.
-
-    Returns:
-      How many are positive, the time of the last such row, the sum of all
-      known labels, and how many there are.
-    """
-    label = f'y{place}'
-    return self._rows(
-      f'SELECT count(*) FILTER (WHERE {label} = 1),'
-      f' max(time) FILTER (WHERE {label} = 1), coalesce(sum({label}), 0),'
-      f' count({label}) FROM events WHERE visit = ?1 AND told = 1'
-      f' AND time < ?2 AND time + coalesce(d{place}, 0) < ?2',
-      *(visit, time),
+  def told(self, visits: Sequence[int], time: int) -> list[row_types.Told]:
+    """Labels of visits that are known before a time, by the task's place."""
+    found = self._rows(
+      f'SELECT {self._told} FROM json_each(?1) CROSS JOIN events ON visit ='
+      ' value WHERE told = 1 AND time < ?2',
+      *(json.dumps(visits), time),
     )[0]
+    return [
+      row_types.Told(*found[at : at + 4]) for at in range(0, len(found), 4)
+    ]
+
+  def rows_since(self, visits: Sequence[int], first: int, end: int) -> int:
+    """How many rows of visits there are from a time to another."""
+    return self._rows(
+      'SELECT count(*) FROM json_each(?1) CROSS JOIN events ON visit = value'
+      ' WHERE time >= ?2 AND time < ?3',
+      *(json.dumps(visits), first, end),
+    )[0][0]
 
   def times(self, visits: Sequence[int], end: int) -> np.ndarray:
     """Times of the earlier rows of visits, in order, i64[rows]."""
     # As one text of small numbers: a session may have thousands of rows.
-    query = (
-      'SELECT group_concat(?1 - time) FROM events WHERE visit = ?2'
-      ' AND time < ?1'
-    )
-    found = [self._rows(query, end, visit)[0][0] for visit in visits]
-    text = ','.join(one for one in found if one is not None)
+    text = self._rows(
+      "SELECT coalesce(group_concat(?2 - time), '') FROM json_each(?1)"
+      ' CROSS JOIN events ON visit = value WHERE time < ?2',
+      *(json.dumps(visits), end),
+    )[0][0]
     return np.sort(end - np.fromstring(text, np.int64, sep=','))
 
   def items(
@@ -518,7 +524,7 @@ class Store:
         'DELETE FROM shown WHERE user = ? AND time = ? AND id = ?',
         *(user, at, event.id),
       )
-    before = self.pair(user, item, at)[0]
+    before = self.pairs(user, [item], at)[item][0]
     self._run(
       'INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)', user, item, at, before
     )
@@ -534,7 +540,7 @@ class Store:
   def pairs(
     self, user: int, items: Iterable[int], time: int
   ) -> dict[int, tuple[int, int | None]]:
-    """`pair` of a user and each of some items that have earlier rows."""
+    """Earlier rows of a user and items: how many, and the last time."""
     which = 'FROM seen WHERE user = ?2 AND item = value AND time < ?3'
     rows = self._rows(
       f'SELECT value, (SELECT n {which} ORDER BY time DESC LIMIT 1),'
@@ -542,15 +548,6 @@ class Store:
       *(json.dumps(list(items)), user, time),
     )
     return {item: (n or 0, last) for item, n, last in rows}
-
-  def pair(self, user: int, item: int, time: int) -> tuple[int, int | None]:
-    """Earlier rows of a user and item: how many, and the last time."""
-    found = self._rows(
-      'SELECT n, time FROM seen WHERE user = ? AND item = ? AND time < ?'
-      ' ORDER BY time DESC LIMIT 1',
-      *(user, item, time),
-    )
-    return found[0] if found else (0, None)
 
   def shown(self, user: int, time: int) -> Iterator[str]:
     """Items of a user's earlier rows, the last first."""
@@ -700,6 +697,18 @@ class Store:
           'DELETE FROM counts WHERE key = ? AND level = ? AND block < ?',
           *(key, level, end >> shift),
         )
+
+
+def _told_sql(place: int) -> str:
+  """SQL of a task's `Told` over rows, before ?2."""
+  label = f'y{place}'
+  known = f'time + coalesce(d{place}, 0) < ?2'
+  is_positive = f'FILTER (WHERE {label} = 1 AND {known})'
+  return (
+    f'count(*) {is_positive}, max(time) {is_positive},'
+    f' coalesce(sum({label}) FILTER (WHERE {known}), 0),'
+    f' count({label}) FILTER (WHERE {known})'
+  )
 
 
 def _or_zero(number: int | None) -> int:
