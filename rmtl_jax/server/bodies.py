@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pyarrow as pa
 
@@ -79,28 +78,21 @@ def read(body: bytes, content_type: str, most: int) -> pa.Table:
       raise Refused(f'{WHERE}: row {number}: too many columns', 413)
   if not names:
     raise types.InputError(f'{WHERE}: row 1: has no columns')
-  return pa.table(
-    {name: _column(name, [row.get(name) for row in rows]) for name in names}
+  table = tables_lib.to_arrow(
+    {name: [row.get(name) for row in rows] for name in names}, WHERE
   )
+  for field in table.schema:
+    kind = field.type
+    if not _is_plain(kind.value_type if tables_lib.is_list(kind) else kind):
+      raise types.InputError(
+        f'{WHERE}: column {field.name!r}: {kind}, expected numbers, text, true,'
+        ' false, or lists of one of these'
+      )
+  return table
 
 
 def _refuse_constant(name: str) -> NoReturn:
   raise ValueError(f'{name} is no JSON; write null')
-
-
-def _column(name: str, values: Sequence[Any]) -> pa.Array:
-  try:
-    name.encode()
-    column = tables_lib.to_array(values)
-  except UnicodeError:
-    raise Refused(f'{WHERE}: text is not valid UTF-8') from None
-  except (pa.ArrowException, TypeError, ValueError, OverflowError):
-    _raise_fault(name, values)
-  if _is_plain(column.type) or (
-    pa.types.is_list(column.type) and _is_plain(column.type.value_type)
-  ):
-    return column
-  _raise_fault(name, values)
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -111,41 +103,3 @@ def _is_plain(kind: pa.DataType) -> bool:
     or pa.types.is_integer(kind)
     or pa.types.is_floating(kind)
   )
-
-
-def _raise_fault(name: str, values: Sequence[Any]) -> NoReturn:
-  """Raises for the first row with a value of another kind, or a bad one."""
-  where, first = f'column {name!r}', ''
-  for row, value in enumerate(values, 1):
-    kind = _kind(value)
-    first = first or kind
-    if kind and (kind == 'an object' or kind != first):
-      is_object = kind == 'an object'
-      expected = 'no object' if is_object else f'{first}, as above'
-      found = kind if is_object else repr(value)[:40]
-      raise types.InputError(
-        f'{WHERE}: row {row}, {where}: {found}, expected {expected}'
-      )
-    try:
-      column = tables_lib.to_array([value])
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-      column = None
-    inner = column is not None and pa.types.is_nested(column.type)
-    if column is None or (inner and not _is_plain(column.type.value_type)):
-      raise types.InputError(
-        f'{WHERE}: row {row}, {where}: {str(value)[:40]!r}, expected a number'
-        ' of 64 bits, text, true, false, or a list of one of these'
-      )
-  raise types.InputError(f'{WHERE}: {where}: values of several types')
-
-
-def _kind(value: Any) -> str:
-  if value is None:
-    return ''
-  if isinstance(value, bool):
-    return 'true or false'
-  if isinstance(value, int | float):
-    return 'a number'
-  if isinstance(value, str):
-    return 'text'
-  return 'a list' if isinstance(value, list) else 'an object'

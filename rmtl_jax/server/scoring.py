@@ -43,12 +43,7 @@ def score(
     scorer.encoder.check(table.schema, bodies.WHERE)
     sessions = []
   else:
-    given = next((n for n in needs.columns if n in names), None)
-    if given is not None:
-      raise types.InputError(
-        f'{bodies.WHERE}: column {given!r} is there already, and is computed'
-        ' from the state; leave it out'
-      )
+    needs.check_absent(names, bodies.WHERE, 'state')
     scorer.encoder.check(table.schema, bodies.WHERE, needs.columns)
     past, sessions = keeper.look_up(raw_rows.rows_of_table(table, bodies.WHERE))
     table = scorer_lib.with_columns(table, past)

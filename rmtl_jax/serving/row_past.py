@@ -55,6 +55,21 @@ class Needs:
     """The computed columns."""
     return tuple(field.column for field in self.fields)
 
+  def check_absent(
+    self, names: Collection[str], path: str, source: str
+  ) -> None:
+    """Refuses rows that have a column which is computed from a source.
+
+    Raises:
+      types.InputError: names the column.
+    """
+    for name in self.columns:
+      if name in names:
+        raise types.InputError(
+          f'{path}: column {name!r} is there already, and is computed from the'
+          f' {source}; leave it out'
+        )
+
   @property
   def groups(self) -> tuple[str, ...]:
     """The groups of the features."""

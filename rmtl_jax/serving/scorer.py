@@ -355,20 +355,12 @@ class Scorer(abc.ABC):
     computed = self.needs.columns
     given = [name for name in computed if name in rows.schema.names]
     if history is not None:
-      if given:
-        raise types.InputError(
-          f'{rows.path}: column {given[0]!r} is there already, and is computed'
-          ' from the history; leave out one of the two'
-        )
+      self.needs.check_absent(given, rows.path, 'history')
       if not self.needs:
         notes.lines.append('the model takes nothing from the history')
       return not self.needs
     if self.needs.sessions:
-      if given:
-        raise types.InputError(
-          f'{rows.path}: column {given[0]!r} is there already, and is computed'
-          ' with the session; leave it out'
-        )
+      self.needs.check_absent(given, rows.path, 'session')
     elif len(given) == len(computed):
       return True
     if self.needs.user_history:

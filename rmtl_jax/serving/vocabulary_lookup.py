@@ -12,10 +12,6 @@ import pyarrow.compute as pc
 
 from rmtl_jax.preparation import sql
 
-# Arrow hashes the whole vocabulary in each call, in the time that so many of
-# its values for one of the rows take to be found by `_Places`.
-_WORTH_KEEPING = 16
-
 
 class Vocabulary:
   """A field's vocabulary.
@@ -45,14 +41,9 @@ class Vocabulary:
         numbers as 118.
       is_text: whether the raw column was text, so that 118.0 may remain.
     """
-    values = values.cast(self.values.type)
-    if self._keeps(len(values)):
-      return self._find(values, is_text) + 1
-    found = _index(values, self.values)
-    if found.null_count > values.null_count and self._whole is not None:
-      others = whole(values) if is_text else values
-      found = _call('coalesce', found, _index(others, self._whole))
-    return found.fill_null(-1).to_numpy() + 1
+    encoded = values.cast(self.values.type).dictionary_encode()
+    places = np.append(self._find(encoded.dictionary, is_text), -1)
+    return places[encoded.indices.fill_null(-1).to_numpy()] + 1
 
   def spelled(self, values: pa.Array) -> pa.Array:
     """Rewrites values in the vocabulary's spelling, unknown ones as its own."""
@@ -63,19 +54,12 @@ class Vocabulary:
 
   def warm_up(self) -> None:
     """Makes what the first look-up of one value would make."""
-    if self._keeps(1):
-      _ = self._places, self._whole_places
-
-  def _keeps(self, count: int) -> bool:
-    """Whether so few values are looked up that places are worth keeping."""
-    return len(self.values) > _WORTH_KEEPING * count
+    _ = self._places, self._whole_places
 
   def _find(self, values: pa.Array, is_text: bool) -> np.ndarray:
-    """First positions of few values, i64[len(values)]; -1 for unknown ones."""
+    """First positions of values, i64[len(values)]; -1 for unknown ones."""
     found = self._places.find(values.to_pylist())
-    lacking = np.flatnonzero(
-      (found < 0) & values.is_valid().to_numpy(zero_copy_only=False)
-    )
+    lacking = np.flatnonzero(found < 0)
     if len(lacking) and self._whole_places is not None:
       others = values.take(pa.array(lacking))
       others = whole(others) if is_text else others
@@ -118,16 +102,16 @@ class _Places:
     self._order = np.argsort(hashes, kind='stable')
     self._hashes = hashes[self._order]
 
-  def find(self, texts: list[str | None]) -> np.ndarray:
-    """First positions, i64[len(texts)]; -1 for None and what is not there."""
+  def find(self, texts: list[str]) -> np.ndarray:
+    """First positions, i64[len(texts)]; -1 for what is not there."""
+    if not len(self._order):
+      return np.full(len(texts), -1)
     hashes = np.fromiter(map(hash, texts), np.int64, len(texts))
     starts = np.searchsorted(self._hashes, hashes)
     places = self._order[np.minimum(starts, len(self._order) - 1)]
     candidates = self._texts.take(pa.array(places)).to_pylist()
     for i, (text, other) in enumerate(zip(texts, candidates, strict=True)):
-      if text is None:
-        places[i] = -1
-      elif text != other:
+      if text != other:
         places[i] = self._search(text, int(hashes[i]), int(starts[i]))
     return places
 
@@ -151,12 +135,6 @@ def strip_zero_fractions(values: pa.Array) -> pa.Array | None:
   are_numbers = _matches(values, sql.NUMBER)
   # True for no values, too.
   return whole(values) if _call('all', are_numbers).as_py() else None
-
-
-def _index(values: pa.Array, options: pa.Array) -> pa.Array:
-  """First positions of values among the options; null if missing."""
-  chosen = pc.SetLookupOptions(value_set=options)
-  return pc.call_function('index_in', [values], chosen)
 
 
 def whole(values: pa.Array) -> pa.Array:

@@ -91,14 +91,21 @@ def test_nothing_is_compiled_for_a_request(plain_model):
     ),
     (
       422,
-      "row 2, column 'price': 'dear', expected a number, as",
+      "row 2, column 'price': 'dear', expected values of one type",
       {'json': [ROW, ROW | {'price': 'dear'}]},
     ),
     (
       422,
-      "row 2, column 'item': an object",
+      "row 2, column 'item': {}, expected values of one type",
       {'json': [ROW, ROW | {'item': {}}]},
     ),
+    (
+      422,
+      "column 'item': struct<a: int64>, expected numbers, text",
+      {'json': [ROW | {'item': {'a': 1}}]},
+    ),
+    (422, "row 1, column 'item'", {'content': b'[{"item": "\\ud800"}]'}),
+    (422, 'request', {'content': b'[{"\\ud800": 1}]'}),
   ],
 )
 def test_errors_are_one_line(client, status, text, request_):

@@ -19,7 +19,6 @@ from rmtl_jax.serving import (
   lookup,
   notes,
   raw_rows,
-  vocabulary_lookup,
 )
 from tests import tiers
 
@@ -233,11 +232,7 @@ def _bits(inputs):
 def _check(model, monkeypatch, columns):
   chunk = _chunk(columns)
   with monkeypatch.context() as patch:
-    patch.setattr(
-      vocabulary_lookup, '_WORTH_KEEPING', 0
-    )  # all values by `_Places`
     few = _encoded(model, chunk)
-    patch.setattr(vocabulary_lookup, '_WORTH_KEEPING', 10**9)
     patch.setattr(encoder, '_FEW_ROWS', 0)
     many = _encoded(model, chunk)
   if isinstance(many, str):

@@ -9,7 +9,7 @@ import math
 import pathlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -52,6 +52,11 @@ class Reader:
     events = self.schema.events
     codes = table_events.codes(events).impressions if events else ()
     self._impressions = frozenset(codes)
+    self._has_plain_labels = (
+      events is None
+      and all(map(_is_plain, self.schema.tasks))
+      and not any(self.schema.missing_in(n).values for n in self.schema.labels)
+    )
     self._lock = threading.Lock()
     self._connection = sql.connect(threads=1)
     past_log.create_table(self._connection, self.schema)
@@ -88,85 +93,77 @@ class Reader:
       needs_tastes=not of_events and (needs.tastes or not scored),
     )
     for chunk in table.chunks(_CHUNK):
-      if scored and (few := self._keys(chunk.table)) is not None:
-        yield from few
-        continue
-      if not scored and (few := self._shown(chunk.table)) is not None:
-        yield from few
-        continue
-      found = self._select(chunk, scored)
-      columns = found.to_pydict()
-      if self._impressions.intersection(columns.get('event', ())):
-        raw.check_columns(
-          pathlib.Path(table.path),
-          table.schema.names,
-          list(self.schema.tastes.values()),
-        )
-      tastes = [f'v_{i}' for i in range(len(self.schema.tastes))]
-      for name in ('session', 'user', 'item', *tastes):
-        values = found[name].combine_chunks()
-        if not pa.types.is_nested(values.type):
-          columns[name] = vocabulary_lookup.whole(values).to_pylist()
-          continue
-        columns[name] = _different(values.to_pylist())
-      names = ('session', 'user', 'item', 'timestamp')
-      keys = zip(*(columns[name] for name in names), strict=True)
-      whole = [row_types.Row(*key) for key in keys]
-      if tastes:
-        values = zip(*(columns[name] for name in tastes), strict=True)
-        whole = [
-          row._replace(values=of_row)
-          for row, of_row in zip(whole, values, strict=True)
-        ]
+      rows = self._plain(chunk.table, scored)
+      if rows is None:
+        rows = self._queried(chunk, scored)
       if scored:
-        yield from whole
+        yield from rows
         continue
-      rows: list[row_types.Row | None] = [None] * chunk.table.num_rows
-      for n, number in enumerate(columns['row_id']):
-        labels = tuple(
-          (columns[f'y_{i}'][n], columns[f't_{i}'][n])
-          for i in range(len(self.schema.tasks))
-        )
-        rows[number] = whole[n]._replace(
-          labels=labels, event=columns['event'][n]
-        )
       identities = self._identities(chunk.table)
       for row, identity in zip(rows, identities, strict=True):
         yield row and row._replace(identity=identity)
 
-  def _shown(self, table: pa.Table) -> list[row_types.Row] | None:
-    """Rows that were shown, of plain values, without a query.
+  def _queried(
+    self, chunk: raw_rows.Chunk, scored: bool
+  ) -> list[row_types.Row | None]:
+    """Rows of any values, by a query; None as for `read`."""
+    found = self._select(chunk, scored)
+    columns = found.to_pydict()
+    if self._impressions.intersection(columns.get('event', ())):
+      raw.check_columns(
+        pathlib.Path(chunk.path),
+        chunk.table.column_names,
+        list(self.schema.tastes.values()),
+      )
+    tastes = [f'v_{i}' for i in range(len(self.schema.tastes))]
+    texts = []
+    for name in ('session', 'user', 'item', *tastes):
+      values = found[name].combine_chunks()
+      if pa.types.is_nested(values.type):
+        texts.append(_different(values.to_pylist()))
+      else:
+        texts.append(vocabulary_lookup.whole(values).to_pylist())
+    read = _rows(texts, columns['timestamp'])
+    if scored:
+      return [*read]
+    rows: list[row_types.Row | None] = [None] * chunk.table.num_rows
+    for n, number in enumerate(columns['row_id']):
+      labels = tuple(
+        (columns[f'y_{i}'][n], columns[f't_{i}'][n])
+        for i in range(len(self.schema.tasks))
+      )
+      rows[number] = read[n]._replace(labels=labels, event=columns['event'][n])
+    return rows
+
+  def _plain(
+    self, table: pa.Table, scored: bool
+  ) -> Sequence[row_types.Row | None] | None:
+    """Rows of plain values, without a query.
 
     Returns:
       What the query gives; None if only that can tell, which may then raise.
     """
+    if scored:
+      return self._keys(table)
     of = self.schema
-    if of.events is not None or not all(map(_is_plain, of.tasks)):
-      return None
-    if any(of.missing_in(name).values for name in of.labels):
+    if not self._has_plain_labels:
       return None
     given = [_plain_labels(table[name]) for name in of.labels]
     keys = None if None in given else self._keys(table)
     if keys is None:
       return None
     names = [task.name for task in of.tasks]
-    parents = [
-      (i, names.index(task.after))
-      for i, task in enumerate(of.tasks)
-      if task.after is not None
-    ]
+    parents = [names.index(t.after) if t.after else -1 for t in of.tasks]
     found = []
-    for row, identity, *labels in zip(
-      keys, self._identities(table), *given, strict=True
-    ):
-      if any(labels[i] and labels[parent] == 0 for i, parent in parents):
+    for row, *labels in zip(keys, *given, strict=True):
+      implied = zip(labels, parents, strict=True)
+      if any(y and at >= 0 and labels[at] == 0 for y, at in implied):
         return None
       # A row has all labels or none.
       known = labels if None not in labels else [None] * len(labels)
       delays = [task.known_after_ms for task in of.tasks]
       when = [None if ms is None else row.time + ms for ms in delays]
-      whole = tuple(zip(known, when, strict=True))
-      found.append(row._replace(labels=whole, identity=identity))
+      found.append(row._replace(labels=tuple(zip(known, when, strict=True))))
     return found
 
   def _keys(self, table: pa.Table) -> list[row_types.Row] | None:
@@ -205,11 +202,7 @@ class Reader:
       return None
     if any(s is None and u is None for s, u in zip(*texts[:2], strict=True)):
       return None
-    found = zip(*texts, times, strict=True)
-    return [
-      row_types.Row(session, user, item, time, values=tuple(values))
-      for session, user, item, *values, time in found
-    ]
+    return _rows(texts, times)
 
   def _times(self, table: pa.Table) -> list[int]:
     """Times as ms.
@@ -270,6 +263,16 @@ class Reader:
         [one for one in given if one[1] is not None], default=str
       )
       yield row_types.hashed(text)
+
+
+def _rows(
+  texts: Sequence[Sequence[Any]], times: Sequence[int]
+) -> list[row_types.Row]:
+  """Rows of sessions, users, items and further values, and of times."""
+  return [
+    row_types.Row(session, user, item, time, values=tuple(values))
+    for session, user, item, *values, time in zip(*texts, times, strict=True)
+  ]
 
 
 def _is_plain(task: source.SourceTask) -> bool:

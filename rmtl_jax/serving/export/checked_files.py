@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
 import pathlib
 import stat
@@ -92,14 +91,17 @@ class Files:
     self, name: str, shape: tuple[int, ...], dtype: str
   ) -> np.ndarray:
     """Reads an array that `np.save` wrote; raises as `read`."""
-    data = self.read(name)
+    file, where = io.BytesIO(self.read(name)), self._directory / name
     try:
-      found = _array(data, shape, dtype)
+      found = np.load(file, allow_pickle=False)
     except Exception as error:  # of a header that others wrote
       first = types.first_line(error)[:200]
+      raise types.InputError(f'{where}: not readable: {first}') from None
+    if (found.shape, found.dtype.name) != (shape, dtype):
       raise types.InputError(
-        f'{self._directory / name}: not readable: {first}'
-      ) from None
+        f'{where}: is {found.dtype.name}{list(found.shape)}, export.json says'
+        f' {dtype}{list(shape)}'
+      )
     return found
 
   def _blocks(self, name: str) -> Iterator[bytes]:
@@ -156,27 +158,3 @@ def _open(path: pathlib.Path, directory: pathlib.Path) -> IO[bytes]:
     os.close(handle)
     raise types.InputError(f'{path}: is not a regular file')
   return os.fdopen(handle, 'rb')
-
-
-def _array(data: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-  """The array without a copy; ValueError if it differs from its record."""
-  size = min(len(data), 2**14)  # of the longest header that is read
-  file = io.BytesIO(data[:size])
-  version = np.lib.format.read_magic(file)
-  readers = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-  }
-  if version not in readers:
-    raise ValueError(f'.npy version {version}')
-  found, fortran, kind = readers[version](file)
-  if (found, kind.name) != (shape, dtype) or kind.hasobject:
-    raise ValueError(
-      f'holds {kind.name}{list(found)}, export.json says {dtype}{list(shape)}'
-    )
-  if not kind.isnative or len(data) - file.tell() != (
-    math.prod(shape) * kind.itemsize
-  ):
-    raise ValueError('has other bytes than its header says')
-  order = 'F' if fortran else 'C'
-  return np.ndarray(shape, kind, data, file.tell(), order=order)
