@@ -10,11 +10,12 @@ closed it is read as it is, then it is in the counters.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,8 @@ _Sums: TypeAlias = dict[int, Counter[str]]
 _NOTHING: Counter[str] = Counter()
 
 
-class Session(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Session:
   """The earlier rows of a row's session.
 
   Attributes:
@@ -310,14 +312,16 @@ def _value(field: source.SourceField, shape: shape_lib.Shape) -> _Value:
   if name not in names:
     return _window(field)
   place, group = names.index(name), field.details['as_of']
-  task, prior = shape.tasks[place], field.details.get('train_rate')
+  task = shape.tasks[place]
+  has_rate = 'train_rate' in field.details
+  prior = float(field.details['train_rate']) if has_rate else 0.0
 
   def rate(total: int, count: int) -> float | None:
     """As rates.smoothed_sql."""
     weight, parts = rates.weight(task), ranks.PARTS if task.is_ranked else 1
     if not count:
       return None
-    return (total / parts + weight * float(prior)) / (count + weight)
+    return (total / parts + weight * prior) / (count + weight)
 
   if group in ('rates', tastes.GROUP):
     key = str(field.details['key' if group == 'rates' else 'by'])
@@ -330,9 +334,9 @@ def _value(field: source.SourceField, shape: shape_lib.Shape) -> _Value:
     return lambda look, row: rate(*look.session(row).told[place][2:])
   if 'counts' in field.details:
     return lambda look, row: _since(look, row, place)
-  if prior is None:
+  if not has_rate:
     return lambda look, row: _positives(look, row, place)
-  return lambda look, row: _session_rate(look, row, place, float(prior))
+  return lambda look, row: _session_rate(look, row, place, prior)
 
 
 def _window(field: source.SourceField) -> _Value:
