@@ -49,7 +49,7 @@ class Loop:
     self.rows = np.count_nonzero(slots.row >= 0) / self.steps
     self._slots, self._state = jax.device_put(slots), state
     self._program, self._extras = program, extras
-    self._data, self._key = context.train.device, context.key(stage)
+    self._data, self._key = context.train.device, context.draws(stage)
 
   def __call__(self) -> Any:
     """Goes on where the last call ended; gives the new state."""

@@ -62,7 +62,7 @@ class Ours:
         one.extras,
         one.slots,
         one.steps,
-        context.key('pretrain'),
+        context.draws('pretrain'),
       )
       jax.device_get(sums)
 

@@ -392,7 +392,7 @@ def _critics(
     warnings += [title + line for line in figures.critic_warnings(records[-1])]
   lambda_ = run.config.weighting.lambda_
   weights = [
-    np.asarray(scale_by_q.critic_weights(one.q_values, lambda_))
+    scale_by_q.critic_weights(one.q_values, lambda_, np)
     for one in critic_values
   ]
   found = {

@@ -146,7 +146,7 @@ class Ensemble:
       return members_mean.mixture(params, self.weights.get(name))
     if len(params) == 1:
       return params[0]
-    return self.models.place(members_mean.stack, *params)
+    return self.models.compute(members_mean.stack, *params)
 
   def best_epochs(self, name: str) -> list[int]:
     """The epoch that was kept of an actor, one per member; [] if unfinished."""

@@ -163,6 +163,21 @@ class Layout:
     shapes = jax.eval_shape(init, *args)
     return jax.jit(init, out_shardings=self.shardings(shapes))(*args)
 
+  def place(self, tree: Any) -> Any:
+    """A state, some of it in host memory, sharded."""
+
+    def one(leaf, sharding):
+      if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(
+        sharding, leaf.ndim
+      ):
+        return leaf
+      host = np.asarray(leaf)
+      return jax.make_array_from_callback(
+        host.shape, sharding, lambda index: host[index]
+      )
+
+    return jax.tree.map(one, tree, self.shardings(tree))
+
   def put_lanes(self, tree: Any) -> Any:
     """Shards batches over `data`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,7 +17,8 @@ from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.networks import functional
 from rmtl_jax.runtime import collectives
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import epoch_loop, models, saved, split_data, validation
+from rmtl_jax.training import epoch_loop, saved, split_data, validation
+from rmtl_jax.training import models as models_lib
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import chain as weighting_chain
@@ -34,30 +35,23 @@ def pretrain(context: context_lib.Context) -> dict[str, epoch_loop.Arm]:
   kept one is never worse on validation.
   """
   models, config, value = context.models, context.config, -np.inf
-  key, make = context.init_key('pretrain'), init_pretrain(context)
+  draws = context.init_draws('pretrain')
   if context.start:
-    params = context.start.actor(models, key)
-    first = models.place(make, params)
+    params = context.start.actor(models, draws)
     if context.refit_epochs is None:
       value = validation.validate(context, params).monitored
   else:
-    first = models.init_actor(config, key, make)
-  best = state.copy(first.params)
-  return {
-    'pretrain': epoch_loop.Arm(models.pretrain(config), first, best, [value])
-  }
-
-
-def init_pretrain(
-  context: context_lib.Context,
-) -> Callable[[Any], state.ActorState]:
-  """Returns the function that makes stage 1's first state of parameters."""
-  optimizer = models.pretrain_optimizer(context.config)
-  steps = context.epoch('pretrain', 1).steps
-  balancer = context.models.balancer(context.config, steps)
-  return lambda params: state.init_actor(
-    params, optimizer, optax.identity(), len(context.tasks), balancer
+    params = models.init_actor(config, draws)
+  first = state.init_actor(
+    params,
+    models_lib.pretrain_optimizer(config),
+    optax.identity(),
+    len(context.tasks),
+    models.balancer(config, context.epoch('pretrain', 1).steps),
   )
+  program, first = models.pretrain(config), models.place(first)
+  best = state.copy(first.params)
+  return {'pretrain': epoch_loop.Arm(program, first, best, [value])}
 
 
 def finetune(
@@ -76,22 +70,15 @@ def finetune(
   # The pre-trained model is a candidate of early stopping, as epoch 0:
   # fine-tuning can't leave a run worse than it found it on validation.
   value = validation.validate(context, actor_params).monitored
-  programs, inits = {}, {}
+  arms = {}
   for name, weighting in weightings.items():
     config, means = with_weighting(context.config, weighting), None
     if weighting_registry.find(weighting).takes == weighting_registry.MEANS:
       means = mean_weights(context, actor_params, critic_params)
-    inits[name] = init_finetune(context, config, means)
-    programs[name] = context.models.finetune(config)
-
-  def init(actor_params, critic_params):
-    return {n: one(actor_params, critic_params) for n, one in inits.items()}
-
-  first = context.models.place(init, actor_params, critic_params)
-  return {
-    name: epoch_loop.Arm(program, first[name], actor_params, [value])
-    for name, program in programs.items()
-  }
+    first = first_finetune(context, config, actor_params, critic_params, means)
+    program = context.models.finetune(config)
+    arms[name] = epoch_loop.Arm(program, first, actor_params, [value])
+  return arms
 
 
 def weightings(config: config_lib.Config) -> dict[str, str]:
@@ -106,32 +93,33 @@ def with_weighting(config: config_lib.Config, name: str) -> config_lib.Config:
   return dataclasses.replace(config, weighting=weighting)
 
 
-def init_finetune(
+def first_finetune(
   context: context_lib.Context,
   config: config_lib.Config,
+  actor_params: Any,
+  critic_params: Any,
   means: np.ndarray | None = None,
-) -> Callable[[Any, Any], state.ActorState | state.FinetuneState]:
-  """Returns the function that makes an arm's first state of parameters.
+) -> state.ActorState | state.FinetuneState:
+  """An arm's state before its first step.
 
   Args:
     config: the arm's settings.
+    actor_params: as for `finetune`.
+    critic_params: as for `finetune`.
     means: of `mean_weights`, for a weighting that takes them.
   """
-  optimizer = models.finetune_optimizer(config)
-  weighting = weighting_chain.make_weighting(config.weighting, means)
-  asks = weighting_registry.find(config.weighting.name).asks_every_step
-
-  def init(actor_params, critic_params):
-    actor = state.init_actor(
-      actor_params, optimizer, weighting, len(context.tasks)
+  first = state.init_actor(
+    actor_params,
+    models_lib.finetune_optimizer(config),
+    weighting_chain.make_weighting(config.weighting, means),
+    len(context.tasks),
+  )
+  if weighting_registry.find(config.weighting.name).asks_every_step:
+    optimizer = models_lib.critic_optimizer(config)
+    first = finetune_lib.init_finetune(
+      first, critic_params, optimizer, config.critic
     )
-    if not asks:
-      return actor
-    return finetune_lib.init_finetune(
-      actor, critic_params, models.critic_optimizer(config), config.critic
-    )
-
-  return init
+  return context.models.place(first)
 
 
 def mean_weights(
@@ -158,8 +146,8 @@ def mean_of_weights(
     q_values: Q(s, pi(s)), f32[R, K].
     sample_weight: f32[R, K], or None: every row counts 1.
   """
-  weights = scale_by_q.critic_weights(q_values, config.lambda_)
-  found = columns_lib.row_means(np.asarray(weights, np.float64), sample_weight)
+  weights = scale_by_q.critic_weights(q_values, config.lambda_, np)
+  found = columns_lib.row_means(weights.astype(np.float64), sample_weight)
   return found.astype(np.float32)
 
 
@@ -230,7 +218,7 @@ def fitted(
   context.progress.clear()
   # All processes take the first one's.
   params = jax.tree.map(lambda x: collectives.all_gather(x)[0], params)
-  params = context.models.place(lambda x: x, params)
+  params = context.models.place(params)
   figures = {}
   if context.refit_epochs is None:
     found = validation.validate(context, params)

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import checkpoints, progress, stages
 from rmtl_jax.training import models, run_start, split_data
+from rmtl_jax.updates import loop
 
 # Tells the keys of first parameters apart from those of stages.
 _INIT = 100
@@ -53,16 +52,13 @@ class Context:
   start: run_start.Start | None = None
   refit_epochs: int | None = None
 
-  def key(self, stage: str) -> jax.Array:
-    """The stage's key; steps fold in their own number."""
-    return self._key(stages.NUMBERS[stage])
+  def draws(self, stage: str) -> loop.Draws:
+    """The stage's random key; steps fold in their own number."""
+    return loop.Draws(self.config.seed, stages.NUMBERS[stage])
 
-  def init_key(self, stage: str) -> jax.Array:
-    """The key of the parameters that a stage starts with."""
-    return self._key(_INIT + stages.NUMBERS[stage])
-
-  def _key(self, number: int) -> jax.Array:
-    return _run_key(self.config.seed, number)
+  def init_draws(self, stage: str) -> loop.Draws:
+    """The random key of the parameters that a stage starts with."""
+    return loop.Draws(self.config.seed, _INIT + stages.NUMBERS[stage])
 
   def epoch(self, stage: str, number: int) -> batches.Epoch:
     """One pass over the train rows."""
@@ -83,8 +79,3 @@ class Context:
     """Deletes the run's own checkpoints of finished stages."""
     if isinstance(self.store, checkpoints.LateStore):
       self.store.remove()
-
-
-@jax.jit
-def _run_key(seed: int, number: int) -> jax.Array:
-  return jax.random.fold_in(jax.random.key(seed), number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -48,18 +48,16 @@ def start(
 ) -> dict[str, epoch_loop.Arm]:
   """The critics of all tasks before their first pass."""
   config, models = context.config, context.models
-  key, params = context.init_key('critic'), None
+  draws, params = context.init_draws('critic'), None
   if context.start:
-    params = context.start.critic(models, key, actor_params)
-  if params is not None:
-    first = models.place(init_state(config), params)
-  else:
+    params = context.start.critic(models, draws, actor_params)
+  if params is None:
     values = None
     if config.critic.initial_value == 'mean_return':
       values = _returns(context, context.train, policies.train).mean(0)
-    first = models.init_critic(
-      config, key, actor_params, init_state(config), values
-    )
+    params = models.init_critic(config, draws, actor_params, values)
+  optimizer = models_lib.critic_optimizer(config)
+  first = models.place(state.init_critic(params, optimizer))
   best = state.copy(first.params) if keeps_best(config.critic) else ()
   program = models.train_critics(config)
   return {'critic': epoch_loop.Arm(program, first, best, [-np.inf])}
@@ -72,12 +70,6 @@ def keeps_best(config: config_lib.CriticConfig) -> bool:
   the best: the last pass is kept.
   """
   return config.stopping == 'return_error'
-
-
-def init_state(config: config_lib.Config) -> Callable[[Any], state.CriticState]:
-  """Returns the function that makes stage 2's first state of parameters."""
-  optimizer = models_lib.critic_optimizer(config)
-  return lambda params: state.init_critic(params, optimizer)
 
 
 def extras(
@@ -122,11 +114,10 @@ def stopping(
       q_values = models.values(config, critic.params, rows, policy)
       error = float(np.mean(np.square(q_values - returns)))
     else:
-      # The same draws every time.
-      key = jax.random.fold_in(context.key('critic'), 0)
       errors, valid = feed.map_rows(
         models.td_errors(config),
-        (critic.params, critic.target_params, key),
+        # The same draws every time.
+        (critic.params, critic.target_params, context.draws('critic')),
         rows,
         of_rows,
       )

@@ -159,7 +159,7 @@ def _train_epoch(
   extras: tuple[Any, ...],
 ) -> None:
   """One pass over the train rows, or the rest of one."""
-  arm, key, first = arms[name], context.key(stage), arms[name].dispatches
+  arm, draws, first = arms[name], context.draws(stage), arms[name].dispatches
   context.progress.start(
     label, context.train.host.rows, arm.program not in _called
   )
@@ -178,7 +178,7 @@ def _train_epoch(
     if signal_number:
       raise Interrupted(signal_number)
     arm.state, sums = arm.program(
-      arm.state, one.columns, one.extras, one.slots, one.steps, key
+      arm.state, one.columns, one.extras, one.slots, one.steps, draws
     )
     # Sums of a dispatch are f32 on the device; those of an epoch would lose
     # digits there, so they are added up here.

@@ -7,6 +7,7 @@ learning rates, lambda and constant weights are numbers in a state or a key.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -135,17 +136,17 @@ class Models:
       self.critic(one)
       self.balancer(one)
 
-  def init_actor(
-    self,
-    config: config_lib.Config,
-    key: jax.Array,
-    make: Callable[[Any], Any] = lambda params: params,
-  ) -> Any:
-    """The actor's initial parameters, or what `make` makes of them."""
-    init = self._actor_init(config)
-    return self.place(
-      lambda *args: make(init(*args)), key, *self._init_args(config)
-    )
+  def init_actor(self, config: config_lib.Config, draws: loop.Draws) -> Any:
+    """The actor's initial parameters."""
+
+    def build():
+      init = self._actor_init(config)
+      return self._program_of(
+        lambda draws, *args: init(loop.random_key(draws), *args)
+      )
+
+    program = self._once('init_actor', _of_actor(config), build)
+    return program(draws, *self._init_args(config))
 
   def _actor_init(self, config: config_lib.Config) -> Callable[..., Any]:
     network = self.actor(config)
@@ -168,27 +169,32 @@ class Models:
   def init_critic(
     self,
     config: config_lib.Config,
-    key: jax.Array,
+    draws: loop.Draws,
     actor_params: Any,
-    make: Callable[[Any], Any] = lambda params: params,
     values: np.ndarray | None = None,
   ) -> Any:
-    """The critics' initial parameters, or what `make` makes of them.
+    """The critics' initial parameters.
 
     Args:
       actor_params: which embeddings are copied from.
       values: of every row by the fresh critics, f32[K]; None: as they are.
     """
-    init = self._critic_init(config)
 
-    def made(key, actor_params, values):
-      params = init(key, actor_params)
-      if values is not None:
+    def build():
+      init = self._critic_init(config)
+
+      def made(draws, actor_params, values):
+        params = init(loop.random_key(draws), actor_params)
+        if values is None:
+          return params
         head = config.critic.head
-        params = critic_network.with_initial_values(params, values, head)
-      return make(params)
+        return critic_network.with_initial_values(params, values, head)
 
-    return self.place(made, key, actor_params, values)
+      return self._program_of(made)
+
+    key = (config.network, _of_critic(config.critic))
+    program = self._once('init_critic', key, build)
+    return program(draws, actor_params, values)
 
   def _critic_init(self, config: config_lib.Config) -> Callable[..., Any]:
     network = self.critic(config)
@@ -199,13 +205,24 @@ class Models:
 
     return init
 
-  def place(self, init: Callable[..., Any], *args: Any) -> Any:
-    """A state or parameters, init(*args), on their devices."""
+  def place(self, tree: Any) -> Any:
+    """A state or parameters on their devices."""
     if self.layout:
-      return self.layout.init_sharded(init, *args)
+      return self.layout.place(tree)
     # Pinned, as what a checkpoint restores: other programs are compiled for
     # arguments that need not be where they are.
-    return jax.device_put(loop.jit(init)(*args), checkpoints.one_device())
+    return jax.device_put(tree, checkpoints.one_device())
+
+  def compute(self, function: Callable[..., Any], *args: Any) -> Any:
+    """Parameters, function(*args), on their devices."""
+    return self._program_of(function)(*args)
+
+  def _program_of(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a program that leaves parameters on their devices."""
+    if self.layout:
+      return functools.partial(self.layout.init_sharded, function)
+    jitted = loop.jit(function)
+    return lambda *args: self.place(jitted(*args))
 
   def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""
@@ -463,14 +480,15 @@ class Models:
   def td_errors(self, config: config_lib.Config) -> Callable[..., Any]:
     """Squared TD errors of rows, for feed.map_rows.
 
-    Its parameters are (online critics, target critics, key), its extra rows
-    those of `train_critics`; it gives (losses, whether there is a target).
+    Its parameters are (online critics, target critics, Draws), its extra
+    rows those of `train_critics`; it gives (losses, whether there is a target).
     """
 
     of_batch = critic_lib.make_td_errors(self.critic(config), config.critic)
 
     def errors(params, batch, policy, logged=None):
-      online, target, key = params
+      online, target, draws = params
+      key = jax.random.fold_in(loop.random_key(draws), 0)
       logged = policy if logged is None else logged
       return of_batch(online, target, batch, logged, policy, key)
 

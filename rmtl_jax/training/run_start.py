@@ -27,7 +27,7 @@ from rmtl_jax.networks import from_settings, ignore
 from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
-from rmtl_jax.updates import vocabulary_moves
+from rmtl_jax.updates import loop, vocabulary_moves
 from rmtl_jax.weighting import weighting_registry
 
 # Stages that start from another run.
@@ -143,22 +143,22 @@ class Start:
       'gone': sizes[0] - known,
     }
 
-  def actor(self, models: models_lib.Models, key: jax.Array) -> Any:
+  def actor(self, models: models_lib.Models, draws: loop.Draws) -> Any:
     """The pre-trained model in the form of the new data."""
-    fresh = models.init_actor(self.run.config, key)
-    return self._moved(models, 'pretrain', fresh, key)
+    fresh = models.init_actor(self.run.config, draws)
+    return self._moved(models, 'pretrain', fresh, draws)
 
   def critic(
-    self, models: models_lib.Models, key: jax.Array, actor_params: Any
+    self, models: models_lib.Models, draws: loop.Draws, actor_params: Any
   ) -> Any | None:
     """The critics likewise; None if there are none to start from."""
     if 'critic' not in self.run.started_from['stages']:
       return None
-    fresh = models.init_critic(self.run.config, key, actor_params)
-    return self._moved(models, 'critic', fresh, key)
+    fresh = models.init_critic(self.run.config, draws, actor_params)
+    return self._moved(models, 'critic', fresh, draws)
 
   def _moved(
-    self, models: models_lib.Models, stage: str, fresh: Any, key: jax.Array
+    self, models: models_lib.Models, stage: str, fresh: Any, draws: loop.Draws
   ) -> Any:
     """A stage's parameters by the values of the vocabularies."""
     old_models = models_lib.Models(
@@ -170,12 +170,12 @@ class Start:
       self.run.layout.check(self.source.config, table)
     restored = self._restore(stage, shapes)
     moves = self._moves(stage)
-    noise = jax.random.fold_in(key, _NOISE)
 
-    def move(old, fresh, arrays, key):
+    def move(old, fresh, arrays, draws):
+      key = jax.random.fold_in(loop.random_key(draws), _NOISE)
       return vocabulary_moves.move(moves, old, fresh, arrays, key)
 
-    return models.place(move, restored.arrays, fresh, moves.arrays, noise)
+    return models.compute(move, restored.arrays, fresh, moves.arrays, draws)
 
   def _restore(self, name: str, template: Any) -> checkpoints.Restored:
     """A checkpoint of the other run.

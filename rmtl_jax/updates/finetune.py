@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rmtl_jax import config as config_lib
@@ -136,7 +136,7 @@ def init_finetune(
     config: `in_finetune`.
   """
   if config.in_finetune == 'frozen':
-    frozen = state.copy(critic_params), (), (), jnp.zeros((), jnp.int32)
+    frozen = state.copy(critic_params), (), (), jax.device_put(np.int32(0))
     return state.FinetuneState(actor, (), state.CriticState(*frozen))
   return state.FinetuneState(
     actor,

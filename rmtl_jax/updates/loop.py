@@ -11,6 +11,25 @@ import jax.numpy as jnp
 from rmtl_jax import types
 
 
+class Draws(NamedTuple):
+  """A random key as two numbers: `random_key` within a program makes it.
+
+  Outside, making a key would be a program of its own.
+
+  Attributes:
+    seed: of the run.
+    number: of what draws.
+  """
+
+  seed: int
+  number: int
+
+
+def random_key(draws: Draws) -> jax.Array:
+  """The random key of a seed and a number."""
+  return jax.random.fold_in(jax.random.key(draws.seed), draws.number)
+
+
 class Columns(NamedTuple):
   """A split's columns on the device.
 
@@ -107,7 +126,7 @@ def make_loop(
       are the rows of `extras` below, f32[L, T, K].
 
   Returns:
-    A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
+    A jitted loop(state, columns, extras, slots, count, draws) -> (state, sums)
     that donates the state. `extras` is a tuple of f32[R, K] arrays, `slots`
     has a leading dimension of at least `count` steps; sums are the metrics
     added up, with `nonfinite` the number of steps in which one was not finite.
@@ -119,7 +138,8 @@ def make_loop(
   def one(state, i, columns, extras, slots, key):
     return on_slots(state, *_at(i, columns, extras, slots), key)
 
-  def loop(state, columns, extras, slots, count, key):
+  def loop(state, columns, extras, slots, count, draws):
+    key = random_key(draws)
     return _sum_steps(one, state, count, columns, extras, slots, key)
 
   return jit(loop, donate_argnums=0)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import core, tree_util
 
@@ -103,15 +104,15 @@ def make_optimizer(
     hyperparam_dtype=jnp.float32,
   )(learning_rate=learning_rate)
   if not (l2 or embedding_l2):
-    return _of_trained(optax.chain(adam))
+    return _of_trained(optax.chain(adam), learning_rate)
   decayed = optax.stateless(
     lambda gradients, params: jax.tree.map_with_path(decay, gradients, params)
   )
-  return _of_trained(optax.chain(decayed, adam))
+  return _of_trained(optax.chain(decayed, adam), learning_rate)
 
 
 def _of_trained(
-  inner: optax.GradientTransformationExtraArgs,
+  inner: optax.GradientTransformationExtraArgs, learning_rate: float
 ) -> optax.GradientTransformation:
   """The optimizer of all parameters but frozen ones."""
 
@@ -123,9 +124,18 @@ def _of_trained(
     )
     return pretrained.with_frozen(new_updates, params), new_state
 
-  return optax.GradientTransformation(
-    lambda params: inner.init(pretrained.without_frozen(params)), update
-  )
+  def init(params):
+    trained = pretrained.without_frozen(params)
+    traced = any(isinstance(x, core.Tracer) for x in jax.tree.leaves(params))
+    if traced:
+      return inner.init(trained)
+    # Zeros, but for the rate: Optax would compile a program for every shape.
+    shapes = jax.eval_shape(inner.init, trained)
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    rate = np.float32(learning_rate)
+    return jax.device_put(optax.tree.set(zeros, learning_rate=rate))
+
+  return optax.GradientTransformation(init, update)
 
 
 def is_embedding(path: Sequence[Any]) -> bool:
@@ -183,8 +193,8 @@ def init_actor(
     new_params,
     optimizer.init(new_params),
     # Tasks are the last axis; the number of rows differs by batch.
-    weighting.init(jnp.zeros((num_tasks,))),
-    jnp.zeros((), jnp.int32),
+    weighting.init(np.zeros((num_tasks,), np.float32)),
+    jax.device_put(np.int32(0)),
     balancer.init(new_params) if balancer else (),
   )
 
@@ -198,5 +208,5 @@ def init_critic(
     new_params,
     copy(params),
     optimizer.init(new_params),
-    jnp.zeros((), jnp.int32),
+    jax.device_put(np.int32(0)),
   )

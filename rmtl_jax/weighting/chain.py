@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
+import numpy as np
 import optax
 
 from rmtl_jax import config as config_lib
@@ -44,10 +46,37 @@ def make_weighting(
     if weighting_registry.form_of(config).lambda_ == weighting_registry.NONE:
       link = make()
     else:
-      with_lambda = optax.inject_hyperparams(
-        lambda lambda_: make(lambda_), hyperparam_dtype=jnp.float32
-      )
-      link = optax.with_extra_args_support(with_lambda(config.lambda_))
+      link = _with_lambda(make, config.lambda_)
     if record.takes == weighting_registry.LINK:
       link = record.make(link)
   return optax.chain(link)
+
+
+class LambdaState(NamedTuple):
+  """The state of a weighting with lambda.
+
+  Attributes:
+    lambda_: f32[].
+    inner: the weighting's own state.
+  """
+
+  lambda_: jax.Array
+  inner: Any
+
+
+def _with_lambda(
+  make: Callable[..., optax.GradientTransformationExtraArgs], lambda_: float
+) -> optax.GradientTransformationExtraArgs:
+  """The weighting make(lambda), with lambda in its state."""
+
+  def init(params):
+    # A number on the device, with no program compiled for it.
+    value = jax.device_put(np.float32(lambda_))
+    return LambdaState(value, make(value).init(params))
+
+  def update(updates, state, params=None, **extra):
+    link = optax.with_extra_args_support(make(state.lambda_))
+    weighted, inner = link.update(updates, state.inner, params, **extra)
+    return weighted, LambdaState(state.lambda_, inner)
+
+  return optax.GradientTransformationExtraArgs(init, update)

@@ -27,7 +27,7 @@ _PER_TASK = ('q_values', 'labels', 'sample_weight')
 
 
 def critic_weights(
-  q_values: types.Array, lambda_: types.Array | float
+  q_values: types.Array, lambda_: types.Array | float, xp: Any = jnp
 ) -> types.Array:
   """Eq. (9): omega = 1 - lambda Q, without gradient; >= 1 where Q <= 0.
 
@@ -40,11 +40,12 @@ def critic_weights(
   Args:
     q_values: Q_k(s_t, pi_k(s_t)), f32[...].
     lambda_: the paper's lambda, f32[].
+    xp: jax.numpy, or numpy for numbers on the host.
 
   Returns:
     f32[...].
   """
-  return jnp.maximum(1.0 - lambda_ * jax.lax.stop_gradient(q_values), 0.0)
+  return xp.maximum(1.0 - lambda_ * jax.lax.stop_gradient(q_values), 0.0)
 
 
 def scale_by_critic(

@@ -44,7 +44,7 @@ def finetune_of(shared, weightings, **changes):
   """The arms of stage 3, the pre-trained actor and the context."""
   run = context_of(shared, **changes)
   # Whatever stage 1 would have left: not what it began with.
-  actor = run.models.init_actor(run.config, run.key('finetune'))
+  actor = run.models.init_actor(run.config, run.draws('finetune'))
   policies = critics.policies(run, actor)
   critic = critics.start(run, actor, policies)['critic'].params
   names = {name: name for name in weightings}
@@ -61,7 +61,7 @@ def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
 def test_stages_stop_on_what_is_monitored(shared):
   """Both by hand, from the predictions of validation rows."""
   run = context_of(shared)
-  actor = run.models.init_actor(run.config, run.key('pretrain'))
+  actor = run.models.init_actor(run.config, run.draws('pretrain'))
   found = validation.validate(run, actor)
   labels = run.validation.host.labels.astype(np.float64)
   p = run.models.predict(run.config, actor, run.validation).astype(np.float64)
@@ -85,7 +85,7 @@ def return_error(run, params, policy):
 
 def test_the_pass_nearest_to_the_returns_is_kept(shared):
   run = context_of(shared)
-  actor = run.models.init_actor(run.config, run.key('pretrain'))
+  actor = run.models.init_actor(run.config, run.draws('pretrain'))
   policies = critics.policies(run, actor)
   arms = critics.start(run, actor, policies)
   beside = critics.extras(run, run.train, policies.train)

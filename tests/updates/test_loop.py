@@ -10,7 +10,8 @@ from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import loop, state
 from tests.updates import problem
 
-KEY = jax.random.key(3)
+DRAWS = loop.Draws(3, 0)
+KEY = loop.random_key(DRAWS)
 ROWS = problem.columns()
 
 
@@ -74,7 +75,7 @@ def test_loop_equals_a_python_loop():
     )
     sums = {name: sums[name] + float(metrics[name]) for name in sums}
   run = loop.make_loop(count_step)
-  found, totals = run(counter(), ROWS, extras, slots, np.int32(steps), KEY)
+  found, totals = run(counter(), ROWS, extras, slots, np.int32(steps), DRAWS)
   assert int(found.step) == steps
   np.testing.assert_allclose(found.trail, expected.trail, rtol=1e-6)
   assert {name: float(v) for name, v in totals.items()} == {
@@ -91,10 +92,10 @@ def test_pieces_equal_the_whole():
   """Keys follow the state's step: a resumed run draws the same numbers."""
   slots, steps = all_slots()
   run = loop.make_loop(count_step)
-  whole, _ = run(counter(), ROWS, (), slots, np.int32(steps), KEY)
-  part, _ = run(counter(), ROWS, (), slots, np.int32(2), KEY)
+  whole, _ = run(counter(), ROWS, (), slots, np.int32(steps), DRAWS)
+  part, _ = run(counter(), ROWS, (), slots, np.int32(2), DRAWS)
   rest = jax.tree.map(lambda x: jnp.roll(x, -2, axis=0), slots)
-  part, _ = run(part, ROWS, (), rest, np.int32(steps - 2), KEY)
+  part, _ = run(part, ROWS, (), rest, np.int32(steps - 2), DRAWS)
   np.testing.assert_array_equal(part.trail, whole.trail)
 
 
@@ -110,7 +111,7 @@ def test_nonfinite_counts_the_steps_at_fault(bad):
     (),
     slots,
     np.int32(steps),
-    KEY,
+    DRAWS,
   )
   assert float(sums['nonfinite']) == 1
   assert int(found.step) == steps
@@ -136,7 +137,7 @@ def test_pretraining_in_the_loop_equals_steps_by_themselves():
   slots = jax.device_put(plan)
   donated = start()
   run = loop.make_loop(step)
-  found, sums = run(donated, ROWS, (), slots, np.int32(2), KEY)
+  found, sums = run(donated, ROWS, (), slots, np.int32(2), DRAWS)
   alone, total = start(), 0.0
   single = jax.jit(step)
   for i, batch in enumerate(problem.two_batches(ROWS)):
@@ -148,7 +149,7 @@ def test_pretraining_in_the_loop_equals_steps_by_themselves():
   assert all(leaf.is_deleted() for leaf in jax.tree.leaves(donated.params))
   assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(params))
   # Steps go on from what the loop returned, and nothing compiles again.
-  other, _ = run(found, ROWS, (), slots, np.int32(1), KEY)
+  other, _ = run(found, ROWS, (), slots, np.int32(1), DRAWS)
   assert int(other.step) == 3
   assert run._cache_size() == 1
 

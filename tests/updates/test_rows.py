@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.networks import from_settings
 from rmtl_jax.training import models
 from rmtl_jax.updates import actor as actor_lib
-from rmtl_jax.updates import embedding_rows, state
+from rmtl_jax.updates import embedding_rows, loop, state
 from rmtl_jax.weighting import chain
 from tests import paper, tiers
 from tests.networks import small
@@ -95,14 +95,14 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
       batch=paper.batch(lanes=14, lane_length=6),
     )
     made = models.Models(spec)
-    params = made.init_actor(config, jax.random.key(1))
+    params = made.init_actor(config, loop.Draws(1, 0))
     weighting = chain.make_weighting(
       config_lib.WeightingConfig(name='constant')
     )
     before = state.init_actor(params, state.make_optimizer(1e-3), weighting)
     run = made.pretrain(config)
     new_state, metrics = run(
-      before, columns, (), slots, np.int32(1), jax.random.key(2)
+      before, columns, (), slots, np.int32(1), loop.Draws(2, 0)
     )
     # Counts beside the tables say which rows were there.
     new_state = jax.tree.map_with_path(
