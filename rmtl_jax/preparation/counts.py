@@ -31,7 +31,7 @@ def of_splits(
   """
   weighted = label_sql.weighted(rows.tasks)
   wanted = [
-    f'count(*) FILTER ({sql.quote(f"y_{task.name}")} <> 0)'
+    f'count(*) FILTER (WHERE {sql.quote(f"y_{task.name}")} <> 0)'
     for task in rows.tasks
   ]
   wanted += [

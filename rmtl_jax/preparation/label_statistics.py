@@ -109,7 +109,7 @@ def _task(
   if task.kind == kinds.ORDINAL:
     counts = dict(
       connection.execute(
-        f'SELECT CAST({column} AS BIGINT), count(*) FILTER (split = 0)'
+        f'SELECT CAST({column} AS BIGINT), count(*) FILTER (WHERE split = 0)'
         f' FROM {table} GROUP BY 1'
       ).fetchall()
     )

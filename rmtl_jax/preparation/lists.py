@@ -45,7 +45,8 @@ def encode_lists(
   keys = _distinct(connection, rows, column)
   width = sql.fetch_value(
     connection,
-    f'SELECT greatest(1, least({max_values}, coalesce(max(len(key)), 1)))'
+    f'SELECT greatest(1, least({max_values}, coalesce(max(array_length(key)),'
+    ' 1)))'
     f' FROM {keys} WHERE train > 0',
   )
   return _encode_distinct(
@@ -96,13 +97,14 @@ def _encode_distinct(
   """Encodes distinct lists by the vocabulary of a table of their values."""
   cut = sql.fetch_value(
     connection,
-    f'SELECT coalesce(sum(greatest(len(key) - {width}, 0) * count), 0)::BIGINT'
+    f'SELECT coalesce(sum(greatest(array_length(key) - {width}, 0) * count), 0)'
+    '::BIGINT'
     f' FROM {keys}',
   )
   flat = sql.create_table(
     connection,
-    f'SELECT rowid AS list, train, count, unnest(key[:{width}]) AS value,'
-    f' generate_subscripts(key[:{width}], 1) AS slot FROM {keys}',
+    'SELECT list, train, count, key[slot] AS value, slot'
+    f' FROM {_slots(keys, f"least(array_length(key), {width})")}',
   )
   values = build(flat)
   table = sql.create_table(
@@ -138,16 +140,15 @@ def encode_sequences(
   flat = sql.create_table(
     connection,
     f'SELECT f.list, list(v.id ORDER BY f.slot) AS ids'
-    ' FROM (SELECT rowid AS list, unnest(key) AS value,'
-    f'  generate_subscripts(key, 1) AS slot FROM {keys}) f'
+    f' FROM {_slots(keys, "array_length(key)")} f'
     # A sequence is text whatever the type of the field that it shares.
-    f' JOIN {values.table} v ON f.value = v.value GROUP BY f.list',
+    f' JOIN {values.table} v ON f.key[f.slot] = v.value GROUP BY f.list',
   )
   longest, cut = sql.fetch_row(
     connection,
-    'SELECT greatest(1, least(any_value(w.most), coalesce(max(len(ids))'
-    ' FILTER (WHERE train > 0), 1))),'
-    ' coalesce(sum(greatest(len(ids) - w.most, 0) * count), 0)::BIGINT'
+    'SELECT greatest(1, least(any_value(w.most), coalesce(max('
+    ' array_length(ids)) FILTER (WHERE train > 0), 1))), coalesce(sum('
+    ' greatest(array_length(ids) - w.most, 0) * count), 0)::BIGINT'
     f' FROM (SELECT {max_values} AS most) w LEFT JOIN ('
     f'  FROM {flat} f JOIN {keys} k ON f.list = k.rowid) ON true',
   )
@@ -169,7 +170,16 @@ def _distinct(connection: sql.Connection, rows: str, column: str) -> str:
     connection,
     f'SELECT {sql.quote(column)} AS key, count(*) AS count,'
     ' count(*) FILTER (WHERE split = 0) AS train'
-    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key',
+    f' FROM {rows} WHERE array_length({sql.quote(column)}) > 0'
+    ' GROUP BY key',
+  )
+
+
+def _slots(keys: str, slots: str) -> str:
+  """SQL of lists (`list` their number), once for each of so many slots."""
+  return (
+    '(SELECT rowid AS list, key, train, count,'
+    f' unnest(range(1, {slots} + 1)) AS slot FROM {keys})'
   )
 
 

@@ -97,12 +97,10 @@ def fit_bin_edges(
   edges = {}
   for i, field in enumerate(fields):
     quantiles = [n / field.bins for n in range(1, field.bins)]
-    found, largest = sql.fetch_row(
-      connection,
-      f'SELECT quantile_cont(c_{i}, {quantiles}), max(c_{i}) FROM {train}',
-    )
+    found = sql.quantiles(connection, train, f'c_{i}', quantiles, between=True)
+    largest = sql.fetch_value(connection, f'SELECT max(c_{i}) FROM {train}')
     # Between two equal values a quantile may be rounded to beyond them.
-    distinct = sorted({edge for edge in found or [] if edge <= largest})
+    distinct = sorted({edge for edge in found if edge <= largest})
     edges[field.name] = _without_empty_bins(
       connection, train, f'c_{i}', distinct
     )
@@ -220,12 +218,8 @@ def fit_quantiles(
       f' AND {value} <> CAST({sql.float_literal(one)} AS FLOAT)'
       for one in without
     )
-    found = sql.fetch_value(
-      connection,
-      f"SELECT quantile_disc(nullif({value}, 'NaN'), {shares}) FROM {rows}"
-      f' WHERE split = 0{others}',
-    )
-    return found or []
+    train = f'(FROM {rows} WHERE split = 0{others})'
+    return sql.quantiles(connection, train, value, shares)
 
   found = {}
   # A quantile holds its whole column in memory, so one at a time.

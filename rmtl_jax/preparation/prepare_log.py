@@ -126,7 +126,7 @@ def _prepare(
       sql.translate_errors(),
       sql.connect(config.memory_limit, config.threads, spill) as connection,
     ):
-      manifest = _run(connection, record.read, given, base, directory, progress)
+      manifest = run(connection, record.read, given, base, directory, progress)
     shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest = dataclasses.replace(manifest, digests=writer.digests(directory))
     manifest_file.write(manifest, directory)
@@ -134,7 +134,7 @@ def _prepare(
   return manifest
 
 
-def _run(
+def run(
   connection: sql.Connection,
   reader: source.Reader,
   config: prepare_settings.PrepareConfig,
@@ -142,7 +142,17 @@ def _run(
   directory: pathlib.Path,
   progress: Progress,
 ) -> manifest_lib.Manifest:
-  """Writes all but the manifest, which it returns."""
+  """Writes all but the manifest, which it returns.
+
+  Args:
+    connection: to DuckDB, or another engine in its place, whose data can't be
+      extended.
+    reader: of the log.
+    config: as for `prepare`.
+    base: the data that is extended, if any.
+    directory: where to write.
+    progress: as for `prepare`.
+  """
   progress('read', 0.0)
   first_row = 0 if base is None else past_lib.begin(connection, base)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
@@ -197,7 +207,7 @@ def _run(
     )
     if past is not None:
       files |= extend.link_files(past.base, directory)
-    if places.by_time:
+    if places.by_time and sql.engine_of(connection) is None:
       past_lib.write(
         connection,
         dataclasses.replace(logged, tasks=rows.tasks),

@@ -2,9 +2,9 @@
 
 `number_sessions` finds the sessions, `split_sessions` splits them by time
 (`rmtl_jax.preparation.split_rules` by anything else), `place_rows` says where
-every row goes. All rely on DuckDB: an ordered CREATE TABLE keeps its order,
-`rowid` counts it, and a window without PARTITION BY or ORDER BY walks it in one
-streaming pass.
+every row goes. All rely on this: an ordered CREATE TABLE keeps its order and
+`rowid` counts it. In DuckDB a window without PARTITION BY or ORDER BY walks it
+in one streaming pass.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class NumberedRows:
   """Rows sorted by session and time, sessions numbered.
 
   Attributes:
-    table: DuckDB table with `session_number` BIGINT (dense from 0, in key
-      order), `timestamp` BIGINT, `row_id` BIGINT and the carried columns;
-      `rowid` is the position.
+    table: DuckDB table with `session_number` BIGINT (in key order), `begins`
+      (whether a row is its session's first), `timestamp` BIGINT, `row_id`
+      BIGINT and the carried columns; `rowid` is the position.
     rows: its rows.
     duplicates: number of exact duplicates.
     left_out: table of the `row_id` of dropped duplicates; empty if none.
@@ -362,19 +362,26 @@ def _mark(
   """
   if 'session_key' in keys:
     gap = f'session_key IS NULL AND {gap}'
-  # A running count of session starts numbers the sessions, without a second
-  # sort or a join. Keys may be NULL, which `<>` would not tell apart.
+  # The position of its first row numbers a session, without a second sort or a
+  # join. Keys may be NULL, which `<>` would not tell apart.
+  here, order = '', ''
+  if sql.engine_of(connection):  # no task walks all rows
+    here = f'PARTITION BY {", ".join(keys) or "position"} ORDER BY position'
+    order = ' ORDER BY position'
   changes = [f'{key} IS DISTINCT FROM earlier_{key}' for key in keys]
-  begins = ' OR '.join(['rowid = 0', *changes, f'({gap})'])
+  begins = ' OR '.join(['earlier_row_id IS NULL', *changes, f'({gap})'])
   earlier = ', '.join(
-    f'lag({name}) OVER () AS earlier_{name}' for name in [*keys, 'timestamp']
+    f'lag({name}) OVER ({here}) AS earlier_{name}'
+    for name in [*keys, 'timestamp', 'row_id']
   )
   return sql.create_table(
     connection,
-    f'SELECT {kept}, NOT begins AND timestamp = earlier_timestamp AS tied,'
-    ' count(*) FILTER (begins) OVER (ROWS UNBOUNDED PRECEDING) - 1'
-    f' AS session_number FROM (SELECT *, {begins} AS begins'
-    f'  FROM (SELECT *, rowid, {earlier} FROM {ordered}))',
+    f'SELECT {kept}, begins,'
+    ' NOT begins AND timestamp = earlier_timestamp AS tied,'
+    ' max(CASE WHEN begins THEN position END) OVER ('
+    f'  {here} ROWS UNBOUNDED PRECEDING) AS session_number'
+    f' FROM (SELECT *, {begins} AS begins FROM (SELECT *, {earlier}'
+    f'  FROM (SELECT *, rowid AS position FROM {ordered}))){order}',
   )
 
 
@@ -412,7 +419,7 @@ def _without(
   # A duplicate is never a session's first row, so no number gets lost.
   table = sql.create_table(
     connection,
-    f'SELECT session_number, {kept} FROM {marked}'
+    f'SELECT session_number, begins, {kept} FROM {marked}'
     f' WHERE row_id NOT IN (SELECT row_id FROM {duplicates}) ORDER BY rowid',
   )
   sql.drop_tables(connection, marked)
@@ -431,15 +438,14 @@ def session_list(numbered: NumberedRows, *carried: str) -> str:
     first row), `rows` (their number), `row_id` (of the first) and the carried
     columns.
   """
-  # Rows stand in order, so a session ends where the next begins.
-  further = ''.join(f', {sql.quote(name)}' for name in carried)
+  of_first = ''.join(
+    f', max({name}) FILTER (WHERE begins) AS {name}'
+    for name in ['row_id', *map(sql.quote, carried)]
+  )
   return (
-    f'(SELECT session_number, start, first, row_id{further},'
-    f' lead(first, 1, {numbered.rows}) OVER () - first AS rows FROM ('
-    '  SELECT session_number, timestamp AS start, rowid AS first, row_id'
-    f'  {further},'
-    '  session_number IS DISTINCT FROM lag(session_number) OVER () AS begins'
-    f'  FROM {numbered.table}) WHERE begins)'
+    '(SELECT session_number, min(timestamp) AS start, min(rowid) AS first,'
+    f' count(*) AS rows{of_first} FROM {numbered.table}'
+    ' GROUP BY session_number)'
   )
 
 

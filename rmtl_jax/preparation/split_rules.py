@@ -7,6 +7,7 @@ their sessions. A split that the log itself has (`given`) cuts them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 from rmtl_jax import types
@@ -174,7 +175,7 @@ def split_sessions(
   if rule.is_given:
     split = _given(connection, found, rule)
   else:
-    split = _drawn(found, rule)
+    split = _drawn(connection, found, rule)
   ordered = sql.create_table(
     connection,
     'SELECT session_number, start, first, rows, CAST(split AS TINYINT) AS split'
@@ -187,10 +188,12 @@ def split_sessions(
   )
   # Sessions of one split stand by start: where starts rise over all, splits
   # follow each other in time.
-  in_order = not sql.any_row(
-    connection,
-    f'(SELECT start < lag(start) OVER () AS falls FROM {ordered})',
-    'falls',
+  spans = connection.execute(
+    f'SELECT min(start), max(start) FROM {ordered} GROUP BY split'
+    ' ORDER BY split'
+  ).fetchall()
+  in_order = all(
+    last <= first for (_, last), (first, _) in itertools.pairwise(spans)
   )
   sql.drop_tables(connection, ordered)
   rate_keys = places.rate_keys
@@ -234,7 +237,7 @@ def _hashed(rule: SplitRule, key: str) -> str:
   return f"md5('{rule.seed}:' || {key})"
 
 
-def _drawn(found: str, rule: SplitRule) -> str:
+def _drawn(connection: sql.Connection, found: str, rule: SplitRule) -> str:
   """SQL of the sessions with a drawn `split`."""
   # A session without a user is drawn alone.
   key = 'CAST(row_id AS VARCHAR)'
@@ -247,18 +250,22 @@ def _drawn(found: str, rule: SplitRule) -> str:
     f'CAST(before * {sum(rule.ratio)} >= {part} * total AS INTEGER)'
     for part in reached
   )
+  drawn = _with_before(
+    connection,
+    f'(SELECT {key} AS key, sum(rows) AS rows FROM {found} GROUP BY ALL)',
+    f'{_hashed(rule, "key")}, key',
+  )
   return (
     f'(SELECT s.*, {split} AS split'
     f' FROM (SELECT *, {key} AS key FROM {found}) s'
-    f' JOIN (SELECT key, {_before(_hashed(rule, "key") + ", key")} AS before'
-    f'  FROM (SELECT {key} AS key, sum(rows) AS rows FROM {found} GROUP BY ALL)'
-    f' ) USING (key), {total})'
+    f' JOIN (SELECT key, before FROM {drawn}) USING (key), {total})'
   )
 
 
-def _before(order: str) -> str:
-  """SQL of the rows before, in an order."""
-  return f'CAST(sum(rows) OVER (ORDER BY {order}) - rows AS BIGINT)'
+def _with_before(connection: sql.Connection, found: str, order: str) -> str:
+  """Makes a table of a relation in an order, with the `rows` `before`."""
+  ordered = sql.create_table(connection, f'FROM {found} ORDER BY {order}')
+  return sessionize.add_session_ids(connection, ordered)
 
 
 def _given(connection: sql.Connection, found: str, rule: SplitRule) -> str:
@@ -272,7 +279,6 @@ def _given(connection: sql.Connection, found: str, rule: SplitRule) -> str:
   return (
     '(SELECT * REPLACE (CASE WHEN split = 0 AND total - before - rows <'
     f' total * {VALIDATION_SHARE} THEN 1 ELSE split END AS split)'
-    f' FROM (SELECT *, {_before("split, " + order)} AS before'
-    f'  FROM {found}),'
+    f' FROM {_with_before(connection, found, "split, " + order)},'
     f' (SELECT sum(rows) AS total FROM {found} WHERE split = 0))'
   )

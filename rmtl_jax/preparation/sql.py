@@ -7,8 +7,8 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +17,34 @@ from rmtl_jax import durable, types
 
 # What a `connection` is, everywhere.
 Connection = duckdb.DuckDBPyConnection
+
+
+class Engine(Protocol):
+  """What stands in a connection's place where another engine does the work.
+
+  It runs the same statements. A table that is made with ORDER BY has its rows
+  in that order, and `rowid` counts them; no other rows have an order.
+  """
+
+  def quantiles(
+    self, rows: str, value: str, shares: Sequence[float], between: bool
+  ) -> list[float]:
+    """See `quantiles`."""
+    ...
+
+  def write_parts(
+    self, query: str, directory: pathlib.Path, rows_per_file: int
+  ) -> dict[str, tuple[str, ...]]:
+    """Writes the splits' files; see writer.write_parts."""
+    ...
+
+
+def engine_of(connection: Connection) -> Engine | None:
+  """The engine in a connection's place; None for DuckDB itself."""
+  if isinstance(connection, duckdb.DuckDBPyConnection):
+    return None
+  return cast(Engine, connection)
+
 
 # Integer types that fit a BIGINT.
 INTEGERS = (
@@ -201,6 +229,27 @@ def fetch_row(connection: Connection, query: str) -> tuple[Any, ...]:
   rows = connection.execute(query).fetchall()
   assert len(rows) == 1, query
   return rows[0]
+
+
+def quantiles(
+  connection: Connection,
+  rows: str,
+  value: str,
+  shares: Sequence[float],
+  between: bool = False,
+) -> list[float]:
+  """Quantiles of a column; none of one without values.
+
+  Args:
+    rows: a relation.
+    value: SQL of a number; NULL and NaN are left out.
+    between: take what lies between two values, and not the next value.
+  """
+  if engine := engine_of(connection):
+    return engine.quantiles(rows, value, shares, between)
+  kind = 'cont' if between else 'disc'
+  query = f"SELECT quantile_{kind}(nullif({value}, 'NaN'), {[*shares]})"
+  return fetch_value(connection, f'{query} FROM {rows}') or []
 
 
 def insert(connection: Connection, table: str, rows: pa.Table) -> None:

@@ -101,6 +101,9 @@ def write_parts(
   Returns:
     The files of every split, relative to the directory, in order.
   """
+  if engine := sql.engine_of(connection):
+    query = f'SELECT {", ".join(rows.columns)}, split FROM {rows.table}'
+    return engine.write_parts(query, directory, rows_per_file)
   found = connection.execute(
     f'SELECT split, min(rowid) AS first, count(*) FROM {rows.table}'
     ' GROUP BY split ORDER BY first'

@@ -27,7 +27,8 @@ def numbered(rows, **options):
     connection, relation(rows, connection), IDLE, **options
   )
   table = connection.execute(
-    f'SELECT session_number, row_id FROM {found.table} ORDER BY rowid'
+    'SELECT dense_rank() OVER (ORDER BY session_number) - 1, row_id'
+    f' FROM {found.table} ORDER BY rowid'
   ).fetchall()
   assert found.rows == len(table)
   return connection, found, table

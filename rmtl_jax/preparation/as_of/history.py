@@ -66,20 +66,21 @@ def encode_histories(
     ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)',
   )
   # `rowid` counts the sorted rows, so a user's rows are neighbours and a
-  # history is a range [first, last]: `last` by an as-of join with the session's
-  # start, `first` the user's first row or `items` rows back. Only
-  # these ranges become lists: a window per row would hold all of a user's rows.
+  # history is a range [first, last]: of the rows up to the last that a session
+  # sees, from the ms after it on. Only these ranges become lists: a window per
+  # row would hold all of a user's rows.
   spans = sql.create_table(
     connection,
-    'SELECT b.session_id, b."user", e.last,'
-    f' greatest(e.first, e.last - {items - 1}) AS first FROM ('
-    ' SELECT session_id, r."user", min(min(timestamp)) OVER ('
-    f'  PARTITION BY session_id) AS start FROM {wanted or rows} r'
-    '  GROUP BY session_id, r."user") b'
-    ' ASOF JOIN (SELECT "user", timestamp AS time, max(rowid) AS last,'
-    f'  min(min(rowid)) OVER (PARTITION BY "user") AS first FROM {shown}'
-    '  GROUP BY "user", timestamp) e'
-    ' ON b."user" = e."user" AND b.start > e.time',
+    f'SELECT session_id, "user", last, greatest(first, last - {items - 1})'
+    ' AS first FROM (SELECT session_id, "user", max(last) OVER past AS last,'
+    '  min(first) OVER past AS first FROM ('
+    '  SELECT session_id, r."user", min(min(timestamp)) OVER ('
+    '   PARTITION BY session_id) AS time, NULL AS first, NULL AS last'
+    f'  FROM {wanted or rows} r GROUP BY session_id, r."user" UNION ALL'
+    '  SELECT NULL, "user", timestamp + 1, min(rowid), max(rowid)'
+    f'  FROM {shown} GROUP BY "user", timestamp)'
+    ' WINDOW past AS (PARTITION BY "user" ORDER BY time))'
+    ' WHERE session_id IS NOT NULL AND last IS NOT NULL',
   )
   table = sql.create_table(
     connection,

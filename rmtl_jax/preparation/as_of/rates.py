@@ -65,7 +65,10 @@ class Key:
     if not self.many:
       return relation
     values = sql.quote(value_column(self.by))
-    return f'(SELECT * REPLACE (unnest({values}) AS {values}) FROM {relation})'
+    return (
+      f'(SELECT * EXCLUDE ({values}), unnest({values}) AS {values}'
+      f' FROM {relation})'
+    )
 
 
 def value_column(field: str) -> str:
@@ -219,7 +222,6 @@ def rested_sql(
   columns: Sequence[str],
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
-  from_here: str = FROM_HERE,
 ) -> str:
   """SQL of when rows (`known`) and positives (`k_<i>`) count, ms.
 
@@ -232,7 +234,6 @@ def rested_sql(
     keyed: the table that `make_rates` takes.
     columns: of its columns, those of keys.
     idle_ms: as for `make_rates`.
-    from_here: SQL of FROM_HERE, as the engine does it best.
   """
   # A row counts one idle time after the last row before the next rest: `rests`
   # marks those last rows, and each row looks for the first from it on.
@@ -252,7 +253,7 @@ def rested_sql(
     f'SELECT session_id, {sql.quote_all(columns)},'
     f' known, known < last AS resumed, {known} FROM ('
     f' SELECT *, {idle_ms} + min(CASE WHEN rests THEN timestamp END) OVER ('
-    f'  {session} {from_here}) AS known'
+    f'  {session} {FROM_HERE}) AS known'
     f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
     f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
     f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed}))'

@@ -149,7 +149,8 @@ def _value_sql(column: str, many: bool) -> str:
   """SQL of a value as vocabularies write it, or of a list; NULL if missing."""
   if many:
     values = f'list_sort(list_distinct({sql.value_texts(column)}))'
-    return f'CASE WHEN len({values}) BETWEEN 1 AND {LONGEST} THEN {values} END'
+    few = f'array_length({values}) BETWEEN 1 AND {LONGEST}'
+    return f'CASE WHEN {few} THEN {values} END'
   given = f'{sql.null_if_empty(column)} IS NOT NULL'
   return f'CASE WHEN {given} THEN {sql.value_text(column)} END'
 

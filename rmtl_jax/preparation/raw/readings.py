@@ -269,7 +269,7 @@ def checked(
   given = ', '.join(_GIVEN.format(i) for i in range(len(readings)))
   return (
     f'SELECT * EXCLUDE ({given}),'
-    f' CAST(CASE {" ".join(wrong)} END AS USMALLINT) AS {_FAULT} FROM ({query})'
+    f' CAST(CASE {" ".join(wrong)} END AS INTEGER) AS {_FAULT} FROM ({query})'
   )
 
 

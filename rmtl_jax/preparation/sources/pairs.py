@@ -100,10 +100,10 @@ def make_pairs(
     f' (WHERE event IN {sql.in_list(kinds.impressions)}) AS view, {firsts}'
     f' FROM {numbered.table} GROUP BY session_number, item',
   )
-  pairs, unviewed, last = sql.fetch_row(
+  pairs, unviewed, number = sql.fetch_row(
     connection,
     'SELECT count(*), count(*) FILTER (WHERE view IS NULL),'
-    f' coalesce(max(session_number), -1) FROM {gathered}',
+    f' count(DISTINCT session_number) FROM {gathered}',
   )
   table = sql.create_table(
     connection,
@@ -119,7 +119,7 @@ def make_pairs(
     tuple(kinds.labels),
     unviewed,
     pairs,
-    last + 1,
+    number,
     numbered.duplicates,
     open_events,
   )
@@ -167,7 +167,7 @@ def _open_events(
     )
   return sql.create_table(
     connection,
-    'SELECT n.* EXCLUDE (session_number, tied)'
+    'SELECT n.* EXCLUDE (session_number, begins, tied)'
     f' FROM {numbered} n SEMI JOIN (SELECT session_number FROM {numbered}'
     f'  WHERE timestamp >= {end - idle_ms}) s USING (session_number)',
   )
