@@ -293,7 +293,7 @@ COMMANDS = {
     help_lib.settings,
   ),
   'tune': Command(
-    'searches settings on validation rows; the test split is not read',
+    'searches settings of stage 1 on validation rows, without the test split',
     tune,
     help_lib.settings,
   ),

@@ -69,12 +69,17 @@ _DEFAULTS = RunOptions()
 
 
 class Job(NamedTuple):
-  """What the members of an ensemble have in common with their run."""
+  """What the members of an ensemble have in common with their run.
+
+  Attributes:
+    every_epoch: whether stage 3 has no early stopping.
+  """
 
   data_dir: pathlib.Path
   stages: tuple[str, ...]
   live: progress.Progress
   options: RunOptions
+  every_epoch: bool = False
 
 
 class Data(NamedTuple):
@@ -306,6 +311,8 @@ def train_model(
       else:
         arms = actors.finetune(context, names, actor, critic)
         stopping = actors.stopping(context, 'finetune')
+        if job.every_epoch:
+          stopping = stopping._replace(is_done=lambda arms: False)
         results = epoch_loop.fit(context, 'finetune', arms, stopping)
         del arms  # with what only training needs
       saved.keep(run, context, finished, results)

@@ -216,10 +216,8 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
     'pretrain.l2',
     'pretrain.learning_rate',
   }
-  # What `rmtl train` would train; critics weigh one model's rows.
+  # What `rmtl train` would train.
   assert config.ensemble == 4 and 'backbone=lightgbm' in config.variants
-  _, ((one, _),) = _tune(monkeypatch, tmp_path, '--stage=finetune')
-  assert (one.ensemble, one.variants) == (1, '')
   assert (wanted.confirm, wanted.seeds, wanted.minutes) == (3, (0, 1), 0)
   assert wanted.fresh == (2, 3, 4, 5)
   _, ((config, wanted),) = _tune(

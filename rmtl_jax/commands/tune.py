@@ -1,4 +1,4 @@
-"""`rmtl tune`: a search of settings on validation."""
+"""`rmtl tune`: a search of settings of stage 1 on validation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from absl import flags
 from rmtl_jax import config as config_lib
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
-
-# Flags that are passed to the search unchanged.
-_PLAIN = ('stage', 'trials', 'minutes', 'confirm')
 
 
 def define(flag: common.Definer) -> None:
@@ -24,14 +21,10 @@ def define(flag: common.Definer) -> None:
     'search',
     None,
     'The space: SETTING=LOW:HIGH, SETTING=LOW:HIGH:log or SETTING=A|B|...'
-    ' each; the settings of network, pretrain, critic, weighting, finetune'
-    ' and batch that are numbers, texts or true/false, and ensemble. Without'
-    ' it: of stage 1 learning rate, L2 (of embeddings too), scale of'
-    ' embeddings, dropout, id-dropout and encoder of the session, as far as the'
-    ' data have them; of stage 3 learning rate, lambda and gamma.',
-  )
-  flag.enum(
-    'stage', 'pretrain', ['pretrain', 'finetune'], 'The last stage of a trial.'
+    ' each; the settings of network, pretrain and batch that are numbers, texts'
+    ' or true/false, and ensemble. Without it: learning rate, L2 (of embeddings'
+    ' too), scale of embeddings, dropout, id-dropout and encoder of the'
+    ' session, as far as the data have them.',
   )
   flag.integer('trials', 30, 'Points to try.', lower_bound=1)
   flag.float(
@@ -62,7 +55,6 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   config = config_flags.parse(values)
-  seeds = tuple(common.integers('seeds', values.seeds))
   common.check_paths(values, path)
   common.start_jax(values)
   from rmtl_jax.library import studies
@@ -71,15 +63,17 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.studies import search_space, tuning
 
   named = values.search or ()
-  plain: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN} | {
-    'seeds': seeds,
+  plain: dict[str, Any] = {
+    'trials': values.trials,
+    'minutes': values.minutes,
+    'confirm': values.confirm,
+    'seeds': tuple(common.integers('seeds', values.seeds)),
   }
   # Errors are reported before data are simulated.
   space = tuple(search_space.parse(text, config) for text in named)
   tuning.Options(space, **plain).check()
   data_dir, manifest = common.study_data(values, path)
-  one_model = not studies.tunes_ensembles(plain['stage'])
-  config = config_lib.resolve(config, manifest, one_model)
+  config = config_lib.resolve(config, manifest)
   live = progress.Progress(brief=True)
   record = common.interruptible(
     lambda number: studies.tune(

@@ -84,7 +84,7 @@ def tune(
   interrupted: Callable[[], int] = lambda: 0,
   **options: Any,
 ) -> dict[str, Any]:
-  """Searches better settings on validation; the test split is not read.
+  """Searches settings of stage 1 on validation; the test split is not read.
 
   An interrupted call resumes: finished trials are not trained again.
 
@@ -94,12 +94,11 @@ def tune(
     search: the space, a text per dimension: `SETTING=LOW:HIGH`,
       `SETTING=LOW:HIGH:log` or `SETTING=A|B`. Empty: the default space for the
       data.
-    config: the given settings, of one model or, for stage 1, of an ensemble,
-      which are the first trial; None: the recommended ones for the data, of
-      stage 3 those of the first member.
+    config: the given settings, of one model or of an ensemble, which are the
+      first trial; None: the recommended ones for the data.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
-    options: as the flags of `rmtl tune`: `stage`, `trials`, `minutes`, `seeds`,
+    options: as the flags of `rmtl tune`: `trials`, `minutes`, `seeds`,
       `confirm`.
 
   Returns:
@@ -115,21 +114,15 @@ def tune(
   wanted = wanted._replace(seeds=tuple(wanted.seeds))
   manifest = manifest_file.read(data_dir)
   config = config_values.validate(config or config_lib.Config())
-  one_model = not tunes_ensembles(wanted.stage)
-  config = config_lib.resolve(config, manifest, one_model)
+  config = config_lib.resolve(config, manifest)
   texts = (search,) if isinstance(search, str) else search
   if not texts:
     wanted.check()
-    texts = search_space.defaults(wanted.stage, config, manifest)
+    texts = search_space.defaults(config, manifest)
   space = tuple(search_space.parse(text, config) for text in texts)
   wanted = wanted._replace(space=space)
   wanted.check()
   return tuning.tune(config, wanted, path, data_dir, live, interrupted)
-
-
-def tunes_ensembles(stage: str) -> bool:
-  """Whether trials may be ensembles: stage 3 is searched of one model."""
-  return stage == 'pretrain'
 
 
 def write_report(path: Path, output: Path = '') -> pathlib.Path:

@@ -18,7 +18,6 @@ import os
 import pathlib
 import re
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -381,56 +380,6 @@ def one_device() -> jax.sharding.Sharding:
 def _on_one_device(tree: Any) -> Any:
   here = one_device()
   return jax.tree.map(lambda _: here, tree)
-
-
-class LateStore:
-  """A Store that saves at most once per period.
-
-  Most runs of a study end before their first save. The directory appears with
-  the first checkpoint, a period after the start.
-  """
-
-  def __init__(self, directory: pathlib.Path, period: float):
-    """Opens the directory if it exists.
-
-    Args:
-      directory: as for Store.
-      period: least seconds between saves.
-    """
-    self._directory, self._period = directory, period
-    self._store = Store(directory) if directory.is_dir() else None
-    self._last = time.monotonic()
-
-  def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
-    """Saves and waits, or does nothing within the period."""
-    if time.monotonic() - self._last < self._period:
-      return
-    if self._store is None:
-      self._store = Store(self._directory)
-    self._store.save(step, arrays, record)
-    self._store.wait()
-    self._last = time.monotonic()
-
-  def restore(
-    self, abstract: Callable[[dict[str, Any]], Any]
-  ) -> Restored | None:
-    """As Store.restore."""
-    return None if self._store is None else self._store.restore(abstract)
-
-  def clear(self) -> None:
-    """As Store.clear."""
-    if self._store is not None:
-      self._store.clear()
-
-  def close(self) -> None:
-    """As Store.close."""
-    if self._store is not None:
-      self._store.close()
-
-  def remove(self) -> None:
-    """Closes, and deletes the directory."""
-    self.close()
-    shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def remove_partial(directory: pathlib.Path) -> None:

@@ -1,10 +1,14 @@
 """Compares methods x seeds on the same data, with paired tests: `rmtl compare`.
 
-COMPARISON/ has config.json and manifest.json as a run, runs/ and critics/ (a
-JSON file per finished run or critics; in a search trials/ instead of runs/),
-checkpoints/ (of stages 1 and 2), unfinished/ (of an interrupted stage) and
-results.json. A run is finished when its file exists, so a restart trains only
-what is missing.
+COMPARISON/ has config.json and manifest.json as a run, and
+
+runs/, critics/  a JSON file per finished run and critics; a search has trials/
+models/          runs of stages 1 and 2, which others start from
+unfinished/      runs of which nothing but the JSON file will be kept
+results.json
+
+A run is finished when its file exists, so a restart trains only what is
+missing.
 """
 
 from __future__ import annotations
@@ -15,15 +19,15 @@ import functools
 import hashlib
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
+from rmtl_jax import durable, json_files, types
+from rmtl_jax import run as run_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading, vectors
 from rmtl_jax.evaluation import (
@@ -34,20 +38,12 @@ from rmtl_jax.evaluation import (
   validation_monitor,
 )
 from rmtl_jax.results import figures, list_starts, trained_ensemble
-from rmtl_jax.runtime import checkpoints, memory, provenance, workdir, writers
+from rmtl_jax.runtime import memory, provenance, workdir, writers
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies import methods as methods_lib
-from rmtl_jax.training import (
-  actors,
-  critics,
-  delayed,
-  epoch_loop,
-  saved,
-  split_data,
-  validation,
-)
-from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import actors, critics, delayed, saved, split_data
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import validation as validation_lib
 
 Job = methods_lib.Job
 Method = methods_lib.Method
@@ -58,8 +54,6 @@ Rates = Mapping[str, float]
 # Of the session bootstrap: all runs share the draws, so that differences of
 # their replicates are paired.
 _BOOTSTRAP_SEED = 0
-# Seconds between checkpoints of a stage in training.
-SAVE_PERIOD = 60.0
 _LONGEST_NAME = 120
 
 
@@ -94,9 +88,9 @@ def compare(
   methods = methods_lib.expand(config)
   seeds, weighted = config.compare.seeds, [m for m in methods if m.weighting]
   with reading.shared_lock(data_dir), workdir.locked(path):
-    run = workdir.find(path, config, data_dir, workdir.COMPARISON)
-    snapshot = reading.Snapshot(data_dir, run.manifest)
-    runs = Runs(run, config, live, interrupted)
+    study = workdir.find(path, config, data_dir, workdir.COMPARISON)
+    snapshot = reading.Snapshot(data_dir, study.manifest)
+    runs = Runs(study, snapshot, config, live, interrupted)
     runs.check(method.config(config) for method in methods)
     digests = snapshot.digests()
     workdir.create(path, config, data_dir, digests, kind=workdir.COMPARISON)
@@ -108,7 +102,7 @@ def compare(
       if not method.weighting:
         runs.pretrain(method, seeds)
     runs.finetune([(m, rates[m.name]) for m in weighted], seeds)
-    results = _results(runs, run, methods, rates, tuning)
+    results = _results(runs, study.manifest, methods, rates, tuning)
     writers.write_json(path / 'results.json', results)
     return results
 
@@ -147,33 +141,20 @@ def _choose(
   return chosen
 
 
-class _Shared(NamedTuple):
-  """Data and models that runs with the same batches share.
-
-  Attributes:
-    splits: the data; all batches have the same columns, on the device once.
-    models: networks and programs.
-    lists: the test rows as they stood in lists; None in a search.
-  """
-
-  splits: dict[str, split_data.Split]
-  models: models_lib.Models
-  lists: list_starts.ListStarts | None
-
-
 class Runs:
   """Trains the missing runs of a comparison or a search.
 
   Attributes:
     config: settings of all runs.
     monitor: what decides between runs, of the validation rows.
-    shared: settings of batches -> data and models.
-    finished: number of runs that were trained since the start.
+    data: settings of batches -> data and models that runs with these share.
+    lists: settings of batches -> the test rows as they stood in lists.
   """
 
   def __init__(
     self,
-    run: workdir.Run,
+    study: workdir.Run,
+    snapshot: reading.Snapshot,
     config: config_lib.Config,
     live: progress_lib.Progress | None,
     interrupted: Callable[[], int],
@@ -182,132 +163,78 @@ class Runs:
     """Reads the data; trains nothing.
 
     Args:
-      run: the study's directory and data.
+      study: the study's directory and data.
+      snapshot: of the data's files, before they are read.
       interrupted: a signal's number once one has arrived, else 0.
       searching: whether runs are evaluated on validation only: the test split
-        is not read, and stage 1 need not converge.
+        is not read, stage 1 need not converge, and no model is kept.
     """
-    self.config, self._searching = config, searching
+    self.config, self._study, self._searching = config, study, searching
     self.monitor = validation_monitor.of(config.evaluation.monitor)
-    self._splits = {
-      name: split_data.read(run.data_dir, run.manifest, name, config.batch)
-      for name in manifest_lib.SPLITS
-      if name != 'test' or not searching
-    }
     memory.check_tables(
-      str(run.path / 'manifest.json'),
-      run.manifest,
+      str(study.path / 'manifest.json'),
+      study.manifest,
       config.network.embedding_dim,
       copies=3,
     )
-    self._path, self._manifest = run.path, run.manifest
-    self._spec = run.manifest.feature_spec()
-    self._vectors = vectors.read(run.data_dir, run.manifest)
+    self._snapshot = snapshot
+    self._splits = {
+      name: split_data.read(study.data_dir, study.manifest, name, config.batch)
+      for name in manifest_lib.SPLITS
+      if name != 'test' or not searching
+    }
+    self._vectors = vectors.read(study.data_dir, study.manifest)
     self._live = live or progress_lib.Progress(brief=True)
-    self._interrupted, self.finished = interrupted, 0
-    self.shared = functools.cache(self._make_shared)
-    self._train_rows = functools.lru_cache(1)(self._completed)
+    self._interrupted, self._count = interrupted, 0
+    self.data = functools.cache(self._data)
+    self.lists = functools.cache(
+      lambda batch: list_starts.of(
+        self.data(batch).splits['test'], study.manifest
+      )
+    )
+    self._with_labels = functools.lru_cache(1)(self._completed)
 
-  def _make_shared(self, batch: config_lib.BatchConfig) -> _Shared:
+  def _data(self, batch: config_lib.BatchConfig) -> run_lib.Data:
     splits = {
       name: dataclasses.replace(split, config=batch)
       for name, split in self._splits.items()
     }
-    spec = split_data.with_room(self._spec, splits['train'])
+    spec = self._study.manifest.feature_spec()
+    spec = split_data.with_room(spec, splits['train'])
     models = models_lib.Models(spec, vectors=self._vectors)
-    lists = None
-    if 'test' in splits:
-      lists = list_starts.of(splits['test'], self._manifest)
-    return _Shared(splits, models, lists)
+    return run_lib.Data(splits, models, self._snapshot, {})
 
-  def _completed(self, config: config_lib.Config) -> split_data.Split:
-    """The train rows with the labels of `config.delayed`."""
-    train = self.shared(config.batch).splits['train']
-    return delayed.complete(config, self._spec, train, self._live)
+  def _completed(self, config: config_lib.Config) -> run_lib.Data:
+    """The data with the labels of `config.delayed`."""
+    data = self.data(config.batch)
+    train, spec = data.splits['train'], data.models.spec
+    train = delayed.complete(config, spec, train, self._live)
+    return data._replace(splits={**data.splits, 'train': train})
 
   def check(self, configs: Iterable[config_lib.Config]) -> None:
     """Raises InputError unless networks with these settings fit the data."""
     for config in configs:
-      self.shared(config.batch).models.check(config)
+      self.data(config.batch).models.check(config)
 
   def _missing(self, jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if not self._file(job).exists()]
 
-  # Stage 1.
-
   def pretrain(self, method: Method, seeds: Sequence[int]) -> None:
     """Trains stage 1 of a method, one model or an ensemble."""
     for job in self._missing([Job(method, seed) for seed in seeds]):
-      memory.clear_programs()
       self._pretrain(job)
 
   def _pretrain(self, job: Job) -> None:
-    """Stage 1 of every member; parameters are kept of single models alone."""
-    config, contexts, results = job.config(self.config), [], []
-    for one in variants.member_configs(config):
-      # Of the member's seed, not the job's.
-      store = self._unfinished('pretrain', job._replace(seed=one.seed))
-      context = self._context(one, store)
-      contexts.append(context)
-      results.append(self._pretrained(job, context))
-    if config.ensemble == 1:
-      self._keep('pretrain', job, results[0].params)
-    self._finish(job, contexts, 'pretrain', results)
-
-  def _pretrained(self, job: Job, context: context_lib.Context) -> saved.Result:
-    """Stage 1 of one model, which must have converged."""
-    fit_rows = context.models.actor(context.config).fit
-    if fit_rows:  # trees
-      return actors.fitted(context, fit_rows)['pretrain']
-    arms, limits = actors.pretrain(context), context.config.pretrain
-    stopping = actors.stopping(context, 'pretrain')
-    with _named(job):
-      results = epoch_loop.fit(context, 'pretrain', arms, stopping)
-    if not (stopping.is_done(arms) or self._searching):
-      raise types.InputError(
-        f'stage 1 of {job}, has not converged in'
-        f' {limits.max_epochs} epochs, and unequal training would look like'
-        ' a difference between methods: start in another --workdir with a'
-        ' larger --config.pretrain.max_epochs'
-      )
-    return results['pretrain']
-
-  # Stage 2.
-
-  def _critics(self, job: Job) -> Any:
-    """Critics' parameters, trained if they are missing."""
-    if self.critics_file(job).exists():
-      return self._kept('critic', job)
     config = job.config(self.config)
-    context = self._context(config, self._unfinished('critic', job))
-    actor = self._actor(job.pretrained)
-    policies = critics.policies(context, actor)
-    arms = critics.start(context, actor, policies)
-    stopping = critics.stopping(context, policies)
-    of_rows = critics.extras(context, context.train, policies.train)
-    with _named(f'critics of {job}'):
-      results = epoch_loop.fit(context, 'critic', arms, stopping, of_rows)
-    params, rows = results['critic'].params, context.validation
-    self._keep('critic', job, params)
-    policy = policies.validation
-    q_values = context.models.values(config, params, rows, policy)
-    statistics = figures.critic(
-      q_values, policy, rows.host, context.tasks, config.critic
-    )
-    for line in figures.critic_warnings(statistics):
-      self._live.say(f'WARNING: {job}: {line}')
-    record = {
-      'critic': job.method.name,
-      'seed': job.seed,
-      'statistics': statistics,
-      'converged': critics.converged(critics.errors_of(arms), config.critic),
-      'seconds': sum(entry['seconds'] for entry in context.history),
-    }
-    _write(self.critics_file(job), record)
-    context.drop_store()
-    return params
-
-  # Stage 3.
+    is_kept = config.ensemble == 1 and not self._searching
+    place = self._model(job) if is_kept else self._unfinished(job)
+    trained = self._train(str(job), place, config, 'pretrain')
+    if not self._searching:
+      for member in trained.members:
+        _check_converged(job, config.pretrain, member)
+    self._finish(job, trained, 'pretrain')
+    if not is_kept:
+      durable.remove_tree(place)
 
   def finetune(
     self, methods: Sequence[tuple[Method, float]], seeds: Sequence[int]
@@ -318,104 +245,126 @@ class Runs:
     """
     for seed in seeds:
       for job in self._missing([Job(m, seed, rate) for m, rate in methods]):
-        memory.clear_programs()
         self._finetune(job)
 
   def _finetune(self, job: Job) -> None:
-    critic = self._critics(job.critics) if job.method.needs_critics else ()
-    store = self._unfinished('finetune', job)
-    context = self._context(job.config(self.config), store)
-    weightings = {'finetune': job.method.weighting}
-    actor = self._actor(job.pretrained)
-    arms = actors.finetune(context, weightings, actor, critic)
-    stopping = actors.stopping(context, 'finetune')
-    # Every method gets the same number of steps: unequal training would look
-    # like a difference of weightings.
-    stopping = stopping._replace(is_done=lambda arms: False)
-    with _named(job):
-      results = epoch_loop.fit(context, 'finetune', arms, stopping)
-    self._finish(job, [context], 'finetune', [results['finetune']])
+    self.pretrain(job.method.pretrained, [job.seed])
+    place = self._unfinished(job)
+    _link(self._model(job.pretrained), place, 'pretrain')
+    if job.method.needs_critics:
+      self._critics(job.critics)
+      _link(self._model(job.critics), place, 'critic')
+    config = dataclasses.replace(job.config(self.config), control=False)
+    trained = self._train(str(job), place, config, 'finetune')
+    self._finish(job, trained, 'finetune')
+    durable.remove_tree(place)
 
-  def _actor(self, job: Job) -> Any:
-    """Parameters of a pre-trained model, trained if they are missing."""
-    if self._missing([job]):
-      self._pretrain(job)
-    return self._kept('pretrain', job)
-
-  def _context(
-    self, config: config_lib.Config, store: checkpoints.LateStore
-  ) -> context_lib.Context:
-    """The context of one model's settings: a run's, or a member's."""
-    shared = self.shared(config.batch)
-    return context_lib.Context(
-      config,
-      self._manifest.task_names,
-      self._train_rows(
-        dataclasses.replace(config, weighting=config_lib.WeightingConfig())
+  def _critics(self, job: Job) -> None:
+    """Trains critics and records their statistics, if they are missing."""
+    if self.critics_file(job).exists():
+      return
+    self.pretrain(job.method.pretrained, [job.seed])
+    place = self._model(job)
+    if job.method != job.method.pretrained:
+      _link(self._model(job.pretrained), place, 'pretrain')
+    config = actors.with_weighting(job.config(self.config), 'critic')
+    trained = self._train(f'critics of {job}', place, config, 'critic')
+    rows = self.data(config.batch).splits['validation']
+    (values,) = trained.critic_values(rows)
+    statistics = figures.critic(
+      values.q_values,
+      values.policy,
+      rows.host,
+      self._study.manifest.task_names,
+      config.critic,
+    )
+    for line in figures.critic_warnings(statistics):
+      self._live.say(f'WARNING: {job}: {line}')
+    entries = _entries(trained, 'critic')
+    error = f'validation_{config.critic.stopping}'
+    record = {
+      'critic': job.method.name,
+      'seed': job.seed,
+      'statistics': statistics,
+      'converged': critics.converged(
+        [entry[error] for entry in entries], config.critic
       ),
-      shared.splits['validation'],
-      shared.models,
-      self._live,
-      store=store,
-      interrupted=self._interrupted,
+      'seconds': sum(entry['seconds'] for entry in entries),
+    }
+    _write(self.critics_file(job), record)
+
+  def _train(
+    self, name: str, place: pathlib.Path, config: config_lib.Config, stage: str
+  ) -> trained_ensemble.Ensemble:
+    """Trains a stage of a run, or of every member of an ensemble."""
+    memory.clear_programs()
+    options = run_lib.RunOptions(self._interrupted, trackers=())
+    # Every method gets the same number of steps in stage 3: unequal training
+    # would look like a difference of weightings.
+    job = run_lib.Job(
+      self._study.data_dir, (stage,), self._live, options, every_epoch=True
+    )
+    study = dataclasses.replace(self._study, path=place, config=config)
+    data = self._with_labels(
+      dataclasses.replace(config, weighting=config_lib.WeightingConfig())
+    )
+    finished = []
+    for one in study.members:
+      one.path.mkdir(parents=True, exist_ok=True)
+      with contextlib.ExitStack() as stack:
+        try:
+          found, _ = run_lib.train_model(stack, one, job, None, data)
+        except FloatingPointError as error:
+          raise FloatingPointError(f'{name}: {error}') from None
+        finished.append(found)
+    return trained_ensemble.Ensemble(
+      data.models, tuple(one.config for one in study.members), tuple(finished)
     )
 
-  # Records of finished runs: figures, no parameters.
-
   def _finish(
-    self,
-    job: Job,
-    contexts: Sequence[context_lib.Context],
-    stage: str,
-    results: Sequence[saved.Result],
+    self, job: Job, trained: trained_ensemble.Ensemble, stage: str
   ) -> None:
     """Writes the record of a run, or of an ensemble as one model.
 
-    It has `epochs`, `best_epoch` (the latest member's), `kept` (the monitored
-    figure and the AUC on validation, means over tasks), `seconds` and, unless
-    this is a search, the entries of `_tested`.
+    It has `epochs`, `best_epoch` (the latest member's), the monitored figure of
+    validation (the mean over tasks), `seconds` and, unless this is a search,
+    the entries of `_tested`.
     """
-    shared = self.shared(contexts[0].config.batch)
-    trained = trained_ensemble.fitted(
-      trained_ensemble.Ensemble(
-        shared.models,
-        tuple(context.config for context in contexts),
-        tuple(saved.FinishedStages({stage: one}) for one in results),
-      ),
-      contexts[0].validation,
-    )
+    config = trained.configs[0]
+    validation = self.data(config.batch).splits['validation']
+    trained = trained_ensemble.fitted(trained, validation)
     predict = functools.partial(trained.probabilities, stage)
-    found = validation.measure(predict(contexts[0].validation), contexts[0])
-    shown = {validation_monitor.AUC, self.monitor}
-    kept = {one.figure: found.value(one) for one in shown}
-    entries = [e for c in contexts for e in c.history if e['stage'] == stage]
+    value = validation_lib.measure(
+      predict(validation), validation, self._study.manifest.task_names, config
+    ).value(self.monitor)
+    entries, best = _entries(trained, stage), max(trained.best_epochs(stage))
+    seconds = sum(entry.get('seconds', 0.0) for entry in entries)
     record = {
       'method': job.method.name,
       'seed': job.seed,
       'learning_rate': job.learning_rate,
       'epochs': max((entry['epoch'] for entry in entries), default=0),
-      'best_epoch': max(trained.best_epochs(stage)),
-      'kept': kept,
-      **({} if self._searching else self._tested(predict, shared)),
-      'seconds': sum(entry.get('seconds', 0.0) for entry in entries),
+      'best_epoch': best,
+      self.monitor.figure: value,
+      **({} if self._searching else self._tested(predict, config.batch)),
+      'seconds': seconds,
     }
     _write(self._file(job), record)
-    for context in contexts:
-      context.drop_store()
-    self.finished += 1
+    self._count += 1
     self._live.say(
-      f'run {self.finished}  {job}: validation'
-      f' {self.monitor.word} {kept[self.monitor.figure]:.4f}, kept'
-      f' epoch {record["best_epoch"]}, {record["seconds"]:.1f} s'
+      f'run {self._count}  {job}: validation {self.monitor.word} {value:.4f},'
+      f' kept epoch {best}, {seconds:.1f} s'
     )
 
   def _tested(
-    self, predict: Callable[[split_data.Split], np.ndarray], shared: _Shared
+    self,
+    predict: Callable[[split_data.Split], np.ndarray],
+    batch: config_lib.BatchConfig,
   ) -> Record:
     """`metrics` of the test rows, and their bootstrap `replicates`."""
-    test, config = shared.splits['test'], self.config.evaluation
-    predictions = list_starts.predicted(predict, test, shared.lists)
-    rows = labelled.Labelled.of(test.host, self._manifest.task_names)
+    test, config = self.data(batch).splits['test'], self.config.evaluation
+    predictions = list_starts.predicted(predict, test, self.lists(batch))
+    rows = labelled.Labelled.of(test.host, self._study.manifest.task_names)
     replicates = bootstrap.replicates(
       [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
     )
@@ -442,49 +391,51 @@ class Runs:
 
   def best(self, job: Job) -> float:
     """The monitored value of a finished run's kept epoch."""
-    return self.record(job)['kept'][self.monitor.figure]
+    return self.record(job)[self.monitor.figure]
 
   def _file(self, job: Job) -> pathlib.Path:
     rate = '' if job.learning_rate is None else str(job.learning_rate)
-    runs = self._path / ('trials' if self._searching else 'runs')
+    runs = self._study.path / ('trials' if self._searching else 'runs')
     return runs / _slug(job.method) / rate / f'{job.seed}.json'
 
   def critics_file(self, job: Job) -> pathlib.Path:
     """Where the record of critics is."""
-    return self._path / 'critics' / _slug(job.method) / f'{job.seed}.json'
+    return self._study.path / 'critics' / _slug(job.method) / f'{job.seed}.json'
 
-  def _unfinished(self, stage: str, job: Job) -> checkpoints.LateStore:
-    """The checkpoints of a stage in training."""
-    name = f'{stage}-{_slug(job.method)}-{job.learning_rate}-{job.seed}'
-    return checkpoints.LateStore(self._path / 'unfinished' / name, SAVE_PERIOD)
+  def _model(self, job: Job) -> pathlib.Path:
+    """The run of a pre-trained model, or of critics, that others start from."""
+    return self._study.path / 'models' / _slug(job.method) / str(job.seed)
 
-  def _place(self, stage: str, job: Job) -> pathlib.Path:
-    slug = _slug(job.method)
-    return self._path / 'checkpoints' / stage / slug / str(job.seed)
+  def _unfinished(self, job: Job) -> pathlib.Path:
+    """The run of a job that nothing is kept of but its record."""
+    name = f'{_slug(job.method)}-{job.learning_rate}-{job.seed}'
+    return self._study.path / 'unfinished' / name
 
-  def _keep(self, stage: str, job: Job, params: Any) -> None:
-    """Keeps the parameters that later stages start from."""
-    store = checkpoints.Store(self._place(stage, job), keep=1)
-    with contextlib.closing(store):
-      store.save(0, params, {'stage': stage, 'epoch': 0})
 
-  def _kept(self, stage: str, job: Job) -> Any:
-    """Parameters that were kept.
+def _check_converged(
+  job: Job, limits: config_lib.PretrainConfig, member: saved.FinishedStages
+) -> None:
+  """Refuses a stage 1 that max_epochs ended; trees have one epoch."""
+  last, best = member.history[-1]['epoch'], member.results['pretrain'].epoch
+  if last == limits.max_epochs and last - best < limits.patience:
+    raise types.InputError(
+      f'stage 1 of {job}, has not converged in {limits.max_epochs} epochs, and'
+      ' unequal training would look like a difference between methods: start'
+      ' in another --workdir with a larger --config.pretrain.max_epochs'
+    )
 
-    Raises:
-      types.InputError: they are damaged or gone.
-    """
-    config, directory = job.method.config(self.config), self._place(stage, job)
-    shapes = self.shared(config.batch).models.shapes_left(config, stage)
-    store = checkpoints.Store(directory, keep=1)
-    with contextlib.closing(store):
-      restored = store.restore(lambda record: shapes)
-    if restored is None:
-      raise types.InputError(
-        f'{directory}: no checkpoint, though the stage is finished: remove'
-        ' its file under runs/ or critics/ to train it again'
-      )
-    return restored.arrays
+
+def _entries(trained: trained_ensemble.Ensemble, stage: str) -> list[Record]:
+  """The records of a stage's epochs."""
+  return [entry for entry in trained.history if entry['stage'] == stage]
+
+
+def _link(model: pathlib.Path, place: pathlib.Path, stage: str) -> None:
+  """Gives a run the finished stage of another."""
+  link = place / 'checkpoints' / stage
+  link.parent.mkdir(parents=True, exist_ok=True)
+  link.unlink(missing_ok=True)
+  link.symlink_to((model / 'checkpoints' / stage).resolve())
 
 
 def _slug(method: Method) -> str:
@@ -505,24 +456,15 @@ def _read(file: pathlib.Path) -> Record:
   return writers.read_sealed(file, 'remove it to train the run again')
 
 
-@contextlib.contextmanager
-def _named(run: Job | str) -> Iterator[None]:
-  """Says which run's loss is not finite."""
-  try:
-    yield
-  except FloatingPointError as error:
-    raise FloatingPointError(f'{run}: {error}') from None
-
-
 def _results(
   runs: Runs,
-  run: workdir.Run,
+  manifest: manifest_lib.Manifest,
   methods: Sequence[Method],
   rates: Rates,
   tuning: Sequence[Record],
 ) -> Record:
   """Builds results.json from the finished runs."""
-  config, tasks = runs.config, run.manifest.task_names
+  config, tasks = runs.config, manifest.task_names
   seeds = config.compare.seeds
   controls = methods_lib.controls(config)
   described = [
@@ -553,15 +495,15 @@ def _results(
   ]
   seconds['critic'] = sum(record.pop('seconds') for record in trained)
   differences = comparison.differences(described, kept, tasks, replicates)
-  shared = runs.shared(config.batch)
-  train, test = shared.splits['train'].host, shared.splits['test'].host
+  splits, lists = runs.data(config.batch).splits, runs.lists(config.batch)
+  train, test = splits['train'].host, splits['test'].host
   return {
     'split': 'test',
     'tasks': list(tasks),
     'seeds': list(seeds),
     'data': {
-      'source': run.manifest.source,
-      'rows': {name: s.host.rows for name, s in shared.splits.items()},
+      'source': manifest.source,
+      'rows': {name: s.host.rows for name, s in splits.items()},
     },
     'methods': described,
     'summary': comparison.summarise([m.name for m in methods], kept, tasks),
@@ -569,9 +511,7 @@ def _results(
     'verdicts': comparison.verdicts(described, differences, tasks),
     'tuning': list(tuning),
     'critics': trained,
-    'baseline': figures.rate_baseline(
-      train, test, run.manifest, config, shared.lists
-    ),
+    'baseline': figures.rate_baseline(train, test, manifest, config, lists),
     'oracle': figures.stages({}, test, tasks, config).get('oracle'),
     'warnings': _warnings(trained, tuning, rates),
     'runs': kept,

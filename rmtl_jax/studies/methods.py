@@ -14,7 +14,7 @@ from rmtl_jax.weighting import weighting_registry
 # Settings without an effect on constant weights.
 _NOT_OF_CONSTANTS = ('critic.in_finetune',)
 # Prefixes of settings that change the model of stage 1.
-_STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble', 'delayed')
+STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble', 'delayed')
 # Groups whose settings a method may change.
 _GROUPS = (
   *('network', 'pretrain', 'critic', 'weighting', 'finetune'),
@@ -75,12 +75,12 @@ class Method:
   @property
   def pretrained(self) -> Method:
     """The pre-trained model that it starts from; itself without weighting."""
-    return Method(self.backbone, settings=_only(self.settings, _STAGE_1))
+    return Method(self.backbone, settings=_only(self.settings, STAGE_1))
 
   @property
   def critics(self) -> Method:
     """Its critics, as a method without weighting; equal if they are shared."""
-    settings = _only(self.settings, (*_STAGE_1, 'critic.'))
+    settings = _only(self.settings, (*STAGE_1, 'critic.'))
     return Method(
       self.critic_backbone or self.backbone,
       settings=tuple(s for s in settings if s[0] != 'critic.in_finetune'),
@@ -121,7 +121,7 @@ class Method:
       return ()
     if not self.weighting:
       return (Method(self.backbone),)
-    finetune = _only(self.settings, (*_STAGE_1, 'finetune.'))
+    finetune = _only(self.settings, (*STAGE_1, 'finetune.'))
     shuffled = dict(self.settings)
     if weighting_registry.find(self.weighting).own_shuffle:
       shuffled['weighting.form'] = self.weighting
@@ -279,7 +279,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
       f'{label}: finetune.learning_rate is tuned for every method alike'
       ' (config.compare.learning_rates)'
     )
-  later = [name for name in pairs if not name.startswith(_STAGE_1)]
+  later = [name for name in pairs if not name.startswith(STAGE_1)]
   if later and not weighting:
     raise types.InputError(
       f'{label}: {later[0]} needs a weighting: it makes no'

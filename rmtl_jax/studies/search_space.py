@@ -19,20 +19,13 @@ def _all(name: str) -> str:
   return f'{name}={"|".join(config_values.choices(name))}'
 
 
-# The default space, by the last stage that is trained.
-_ALWAYS = {
-  'pretrain': (
-    'network.dropout=0.0:0.5',
-    'pretrain.learning_rate=1e-4:1e-2:log',
-    'pretrain.l2=1e-8:1e-4:log',
-  ),
-  'finetune': (
-    'critic.discount=0.0|0.5|0.9|0.95|0.99',
-    'finetune.learning_rate=1e-5:3e-3:log',
-    'weighting.lambda_=0.1:2.0',
-  ),
-}
-# In stage 1 also: where the data has categorical fields (embeddings) ...
+# The default space.
+_ALWAYS = (
+  'network.dropout=0.0:0.5',
+  'pretrain.learning_rate=1e-4:1e-2:log',
+  'pretrain.l2=1e-8:1e-4:log',
+)
+# Where the data has categorical fields (embeddings) ...
 _OF_CATEGORIES = (
   'network.embedding_scale=0.003:1.0:log',
   'network.id_dropout=0|0.1|0.2|0.3|0.5',
@@ -63,22 +56,18 @@ class Dimension(NamedTuple):
 
 
 def defaults(
-  stage: str, base: config_lib.Config, manifest: manifest_lib.Manifest
+  base: config_lib.Config, manifest: manifest_lib.Manifest
 ) -> tuple[str, ...]:
   """The default space for some data, without what it can't use, for `parse`.
 
   Args:
-    stage: the last stage of a trial, 'pretrain' or 'finetune'.
     base: the given settings, of one model or of an ensemble; fields that they
       ignore stay ignored.
 
   Raises:
     types.InputError: `base` ignores an unknown field.
   """
-  space = _ALWAYS[stage]
-  if stage != 'pretrain':
-    return space
-  spec = manifest.feature_spec()
+  space, spec = _ALWAYS, manifest.feature_spec()
   ignored = [
     ignore.unseen(one.network, spec) for one in variants.of_members(base)
   ]
@@ -106,6 +95,12 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
   """
   name, _, values = text.strip().partition('=')
   label = f'search {text!r:.80}'
+
+  if not name.startswith(methods.STAGE_1):
+    raise types.InputError(
+      f'{label}: {name} makes no difference to stage 1, which a search trains;'
+      f' compare such methods: rmtl compare --methods=ple+critic:{name}=...'
+    )
 
   def read(value: str) -> Any:
     found = methods.setting(label, f'{name}={value}', base)[1]

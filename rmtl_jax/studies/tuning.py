@@ -19,7 +19,7 @@ import json
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,6 @@ from rmtl_jax.studies import methods as methods_lib
 Record = dict[str, Any]
 Monitor = validation_monitor.Monitor
 
-_RATE = 'finetune.learning_rate'
 # Trials that the pruner lets finish, because it prunes below their median.
 _UNPRUNED = 4
 
@@ -47,7 +46,6 @@ class Options(NamedTuple):
 
   Attributes:
     space: its dimensions.
-    stage: the last stage of a trial, `pretrain` or `finetune`.
     trials: points to try.
     seeds: runs of a trial; their mean decides.
     confirm: how many of the best trials run again with fresh seeds, which
@@ -57,7 +55,6 @@ class Options(NamedTuple):
   """
 
   space: tuple[search_space.Dimension, ...]
-  stage: str = 'pretrain'
   trials: int = 30
   seeds: tuple[int, ...] = (0, 1)
   confirm: int = 3
@@ -72,7 +69,6 @@ class Options(NamedTuple):
   def check(self) -> None:
     """Raises InputError unless all are in range."""
     seeds = config_values.kind('compare.seeds')
-    limits.check('--stage', self.stage, Literal['pretrain', 'finetune'])
     limits.check('--trials', self.trials, limits.Positive)
     limits.check('--seeds', self.seeds, seeds)
     limits.check('--confirm', self.confirm, limits.Count)
@@ -124,7 +120,9 @@ def tune(
     snapshot = reading.Snapshot(data_dir, run.manifest, ('train', 'validation'))
     seeds = dataclasses.replace(config.compare, seeds=options.seeds)
     config = dataclasses.replace(config, compare=seeds)
-    runs = comparing.Runs(run, config, live, interrupted, searching=True)
+    runs = comparing.Runs(
+      run, snapshot, config, live, interrupted, searching=True
+    )
     runs.check([base])
     trials = _Trials(runs, options, live)
     trials.check_space()
@@ -137,12 +135,11 @@ def tune(
       'monitor': runs.monitor.name,
       'backbone': config.backbone,
       'ensemble': config.ensemble,
-      'stage': options.stage,
       'seeds': list(options.seeds),
       'confirm_seeds': list(options.fresh),
       'best': best(tried, runs.monitor),
       **decision,
-      'method': trials.method(decision['chosen'])[0].name,
+      'method': trials.method(decision['chosen']).name,
       'trials': tried,
       'versions': provenance.versions(),
       'device': provenance.device(),
@@ -166,7 +163,7 @@ def _study(
   follows = json.dumps(
     [
       [list(map(str, dimension)) for dimension in options.space],
-      *(options.stage, options.seeds, monitor.name),
+      *(options.seeds, monitor.name),
     ]
   )
   digest = hashlib.blake2b(follows.encode(), digest_size=6).hexdigest()
@@ -195,19 +192,16 @@ class _Trials:
     self._monitor, self._config = runs.monitor, runs.config
     self._begin = time.monotonic()
 
-  def method(self, point: Record) -> tuple[methods_lib.Method, float]:
-    """Turns a point into a method with a learning rate of stage 3.
+  def method(self, point: Record) -> methods_lib.Method:
+    """Turns a point into a method.
 
     Raises:
       types.InputError: the values contradict each other.
     """
-    config = self._config
-    settings = tuple(sorted((k, v) for k, v in point.items() if k != _RATE))
-    is_finetuned = self._options.stage == 'finetune'
-    weighting = config.weighting.name if is_finetuned else ''
-    method = methods_lib.Method(config.backbone, weighting, settings=settings)
-    method.config(config)  # checks the values together
-    return method, point.get(_RATE, config.finetune.learning_rate)
+    settings = tuple(sorted(point.items()))
+    method = methods_lib.Method(self._config.backbone, settings=settings)
+    method.config(self._config)  # checks the values together
+    return method
 
   def check_space(self) -> None:
     """Refuses values that the other settings or the data forbid, one by one."""
@@ -215,7 +209,7 @@ class _Trials:
       for value in dimension.choices or (dimension.low, dimension.high):
         point = {dimension.name: value}
         try:
-          method, _ = self.method(point)
+          method = self.method(point)
           if isinstance(value, str):  # of some, the data decide
             self._runs.check([method.config(self._config)])
         except types.InputError as error:
@@ -298,17 +292,9 @@ class _Trials:
 
   def _train(self, point: Record, seeds: Sequence[int]) -> list[float]:
     """Trains a point with every seed, unless its runs are there."""
-    method, rate = self.method(point)
-    if self._options.stage == 'pretrain':
-      self._runs.pretrain(method, seeds)
-    else:
-      self._runs.pretrain(method.pretrained, seeds)
-      self._runs.finetune([(method, rate)], seeds)
-    of_stage_3 = rate if method.weighting else None
-    return [
-      self._runs.best(methods_lib.Job(method, seed, of_stage_3))
-      for seed in seeds
-    ]
+    method = self.method(point)
+    self._runs.pretrain(method, seeds)
+    return [self._runs.best(methods_lib.Job(method, seed)) for seed in seeds]
 
   def _is_over(self) -> bool:
     """Whether the time limit is over; says so."""

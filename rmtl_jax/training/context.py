@@ -45,7 +45,7 @@ class Context:
   models: models.Models
   progress: progress.Progress
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-  store: checkpoints.Store | checkpoints.LateStore | None = None
+  store: checkpoints.Store | None = None
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
   saved_at: float = dataclasses.field(default_factory=time.monotonic)
@@ -74,8 +74,3 @@ class Context:
     """Adds a record to the history."""
     self.history.append(values)
     self.on_record(values)
-
-  def drop_store(self) -> None:
-    """Deletes the run's own checkpoints of finished stages."""
-    if isinstance(self.store, checkpoints.LateStore):
-      self.store.remove()

@@ -131,7 +131,7 @@ def keep(
   """Saves the parameters of a stage, and adds it to the finished ones."""
   # The unfinished stage's last checkpoint is on disk before the finished
   # stage's is: whatever a crash leaves, the newest of them is whole.
-  if isinstance(context.store, checkpoints.Store):
+  if context.store is not None:
     context.store.wait()
   for name, result in results.items():
     if name in finished.results:  # and only the other arm was lost

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.evaluation import evaluator, labelled, validation_monitor
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import split_data
 
 
 class Validation(NamedTuple):
@@ -63,11 +65,14 @@ def validate(context: context_lib.Context, params: Any) -> Validation:
   predictions = context.models.probabilities(
     context.config, params, context.validation
   )
-  return measure(predictions, context)
+  return measure(predictions, context.validation, context.tasks, context.config)
 
 
 def measure(
-  predictions: np.ndarray, context: context_lib.Context
+  predictions: np.ndarray,
+  split: split_data.Split,
+  tasks: tuple[str, ...],
+  config: config_lib.Config,
 ) -> Validation:
   """Evaluates predictions of the validation rows, [R, K].
 
@@ -78,7 +83,7 @@ def measure(
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
-  rows = labelled.Labelled.of(context.validation.host, context.tasks)
+  rows = labelled.Labelled.of(split.host, tasks)
   auc = evaluator.validation_auc(predictions, rows)
   if np.all(np.isnan(auc)):
     raise types.InputError(
@@ -86,5 +91,5 @@ def measure(
       ' early stopping has nothing to look at'
     )
   errors = evaluator.validation_errors(predictions, rows)
-  monitor = validation_monitor.of(context.config.evaluation.monitor)
+  monitor = validation_monitor.of(config.evaluation.monitor)
   return Validation(auc, *errors, monitor)

@@ -94,7 +94,7 @@ def test_results_hold_every_run(compared):
 def test_methods_start_from_one_stage_1_and_train_equally_long(compared):
   _, results = compared
   before = {
-    run['seed']: run['kept']['validation_auc']
+    run['seed']: run['validation_auc']
     for run in runs_of(results, 'shared_bottom')
   }
   for method in results['methods']:
@@ -102,7 +102,7 @@ def test_methods_start_from_one_stage_1_and_train_equally_long(compared):
       for run in runs_of(results, method['name']):
         assert run['epochs'] == 2
         # Epoch 0 is the pre-trained model, at its best.
-        kept = run['kept']['validation_auc']
+        kept = run['validation_auc']
         assert kept >= before[run['seed']] - 1e-12
         assert run['best_epoch'] or kept == before[run['seed']]
 
@@ -155,8 +155,8 @@ class StopAfter:
 def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
   tmp_path, data_dir, compared, monkeypatch
 ):
-  # Every epoch is saved, so that stages go on from their middle too.
-  monkeypatch.setattr('rmtl_jax.studies.comparing.SAVE_PERIOD', 0.0)
+  # Every epoch is saved, so that stages resume from their middle too.
+  monkeypatch.setattr('rmtl_jax.training.epoch_loop._SECONDS_TO_SPARE', 0.0)
   _, results = compared
   stops = 0
   while True:
@@ -225,6 +225,6 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   for run, single in zip(runs, runs_of(results, 'shared_bottom'), strict=True):
     assert run['best_epoch'] >= 1
     assert run['metrics']['click']['auc'] != single['metrics']['click']['auc']
-  kept = [path.name for path in (tmp_path / 'checkpoints').glob('*/*')]
+  kept = [path.name for path in (tmp_path / 'models').iterdir()]
   assert kept == ['shared_bottom']
   assert not list((tmp_path / 'unfinished').glob('*'))

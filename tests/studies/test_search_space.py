@@ -23,20 +23,12 @@ BASE = paper.config()
       search_space.Dimension('pretrain.l2', (), 1e-8, 1e-4, True),
     ),
     (
-      'critic.max_passes=2:9',
-      search_space.Dimension('critic.max_passes', (), 2, 9, False),
+      'pretrain.max_epochs=2:9',
+      search_space.Dimension('pretrain.max_epochs', (), 2, 9, False),
     ),
     (
       'network.id_dropout=0|0.3',
       search_space.Dimension('network.id_dropout', ('0', '0.3')),
-    ),
-    (
-      'critic.official_targets=true|false',
-      search_space.Dimension('critic.official_targets', (True, False)),
-    ),
-    (
-      'pretrain.balancing.name=equal|pcgrad',
-      search_space.Dimension('pretrain.balancing.name', ('equal', 'pcgrad')),
     ),
     (
       'pretrain.balancing.weights=1+1|1+4',
@@ -70,9 +62,9 @@ ITEM = manifest_lib.Field('item', 'categorical', 9)
 
 def test_the_default_space_is_what_the_data_can_have():
 
-  def space(*fields, stage='pretrain', ignore='', **more):
+  def space(*fields, ignore='', **more):
     base = config_values.with_settings(BASE, {'network.ignore': ignore})
-    texts = search_space.defaults(stage, base, manifest(*fields, **more))
+    texts = search_space.defaults(base, manifest(*fields, **more))
     return {search_space.parse(text, base).name for text in texts}
 
   always = {'network.dropout', 'pretrain.learning_rate', 'pretrain.l2'}
@@ -84,9 +76,6 @@ def test_the_default_space_is_what_the_data_can_have():
   found = space(PRICE, ITEM, item='item')
   assert found == always | categories | {'network.session_encoder'}
   assert space(PRICE, ITEM, item='item', ignore='item') == always
-  assert space(PRICE, ITEM, item='item', stage='finetune') == {
-    *('critic.discount', 'finetune.learning_rate', 'weighting.lambda_')
-  }
 
 
 @pytest.mark.parametrize(
@@ -98,6 +87,7 @@ def test_the_default_space_is_what_the_data_can_have():
     ('network.dropout=0:inf', r'network.dropout: inf is not between 0.0 and'),
     ('network.id_dropout=0:1', 'is no number: name A|B|... instead'),
     ('network.droput=0:1', 'no such setting .did you mean network.dropout'),
+    ('critic.discount=0.5|0.9', 'makes no difference to stage 1'),
     ('batch.input=auto|resident', 'batch.input sets how the data are read'),
   ],
 )
@@ -124,13 +114,13 @@ def test_numbers_have_three_digits_and_stay_inside():
   texts = (
     'network.dropout=0.1:0.123456',
     'network.embedding_scale=0.1:0.12399',
-    'critic.max_passes=2:9',
+    'pretrain.max_epochs=2:9',
     'network.id_dropout=0|0.3',
   )
   space = [search_space.parse(text, BASE) for text in texts]
   assert search_space.suggest(Trial(), space, BASE) == {
     'network.dropout': 0.123,
     'network.embedding_scale': 0.12399,  # 0.124 is outside
-    'critic.max_passes': 9,
+    'pretrain.max_epochs': 9,
     'network.id_dropout': '0.3',
   }
