@@ -74,7 +74,7 @@ def measure(
     seconds.append(time.perf_counter() - begin)
 
   def of(task, metric):
-    stages = [r.get('calibrated', r['stages'])['pretrain'] for r in records]
+    stages = [r['stages']['pretrain'] for r in records]
     values = [stage[task][metric] for stage in stages]
     return {**comparison.mean_and_error(values), 'runs': values}
 

@@ -175,7 +175,6 @@ __version__ = '0.1.0'
 def load(
   workdir: str | os.PathLike[str],
   stage: str = '',
-  calibrated: bool | None = None,
   warm_up: int = 128,
 ) -> Scorer | Ranker:
   """Restores a trained model; its `predict(table, history)` scores raw rows.
@@ -185,15 +184,13 @@ def load(
       wrote.
     stage: of a run, whose parameters: `finetune`, `constant` (the control) or
       `pretrain`; if empty `finetune`, or `pretrain` where that is all there is.
-    calibrated: of a run, whether to apply the calibration that was fitted on
-      validation; None: where one was.
     warm_up: compile the programs of requests of up to so many rows now, and
       keep them on disk for the next process unless JAX has its own cache;
       0: at the first request.
 
   Returns:
     A scorer (see rmtl_jax.serving.scorer). A Ranker where one
-    wrote the directory and neither stage nor calibration is asked for.
+    wrote the directory and no stage is asked for.
 
   Raises:
     types.InputError: neither of the two, or one that can't predict.
@@ -207,20 +204,19 @@ def load(
     from rmtl_jax import types
     from rmtl_jax.serving import exported
 
-    if stage or calibrated is not None:
+    if stage:
       raise types.InputError(
-        f'{workdir}: was exported with its stage and calibration; leave them'
-        ' out'
+        f'{workdir}: was exported with its stage; leave it out'
       )
     return exported.load(workdir, warm_up)
   is_ranker = os.path.isfile(os.path.join(workdir, 'ranker.json'))
-  if is_ranker and not stage and calibrated is None:
+  if is_ranker and not stage:
     # Named as a text, because rooms below the library import this package.
     library = importlib.import_module('rmtl_jax.library.ranker')
     return library.load(workdir, warm_up)
   from rmtl_jax.serving import predictor
 
-  return predictor.load(workdir, stage, calibrated, warm_up)
+  return predictor.load(workdir, stage, warm_up)
 
 
 def _public() -> dict[str, tuple[str, str]]:

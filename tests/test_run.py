@@ -14,9 +14,10 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.evaluation import calibration
-from rmtl_jax.results import run_record
+from rmtl_jax.evaluation import calibration, metrics
+from rmtl_jax.results import run_record, trained_ensemble
 from rmtl_jax.runtime import workdir, writers
+from rmtl_jax.training import split_data
 from tests import signals, tiny
 from tests.tiny import CONFIG, QUIET
 
@@ -26,10 +27,10 @@ def test_metrics_have_the_promised_keys(paper_run):
   assert record['backbone'] == 'mmoe' and record['weighting'] == 'critic'
   assert record['tasks'] == list(tiny.TASKS) and record['split'] == 'test'
   assert list(record['stages']) == ['pretrain', 'constant', 'finetune']
-  for metrics in (*record['stages'].values(), record['oracle']):
+  for values in (*record['stages'].values(), record['oracle']):
     for task in tiny.TASKS:
       for name in ('auc', 'logloss', 'session_logloss'):
-        assert metrics[task][name] > 0.0
+        assert values[task][name] > 0.0
   for name in ('mean_q', 'std_q', 'collapsed'):
     assert set(record['critic'][name]) == set(tiny.TASKS)
   assert all(q < 0 for q in record['critic']['mean_q'].values())
@@ -55,22 +56,23 @@ def test_evaluate_restores_what_training_measured(paper_run):
   assert on_disk['stages'] == record['stages']
 
 
-def test_calibration_is_fitted_on_validation_and_kept(paper_run):
+def test_calibration_is_fitted_on_validation_and_kept(paper_run, data_dir):
   path, record = paper_run
-  assert record['stages'].keys() == record['calibrated'].keys()
-  before = run_record.evaluate(path, 'validation')
+  after = run_record.evaluate(path, 'validation')['stages']
+  found = workdir.read(path)
+  rows = split_data.read(
+    data_dir, found.manifest, 'validation', found.config.batch
+  )
+  trained = trained_ensemble.restore(found)
   for stage, maps in record['calibration'].items():
-    for task in tiny.TASKS:
+    raw = trained.probabilities(stage, rows)
+    for k, task in enumerate(tiny.TASKS):
       fitted = calibration.from_json(maps[task])
-      if fitted == calibration.Platt():
-        continue
-      assert fitted.slope > 0
-      raw, after = (
-        before[which][stage][task] for which in ('stages', 'calibrated')
-      )
-      assert after.keys() == raw.keys()
-      assert after['logloss'] < raw['logloss']
-      assert after['auc'] == raw['auc']
+      if fitted != calibration.Platt():
+        y, p = rows.host.labels[:, k], raw[:, k]
+        assert fitted.slope > 0
+        assert after[stage][task]['logloss'] < metrics.logloss(y, p)
+        assert after[stage][task]['auc'] == metrics.auc(y, p)
 
 
 @pytest.mark.slow
@@ -104,7 +106,7 @@ def test_the_papers_model_is_in_the_record(tmp_path, data_dir, paper_run):
   record = run.train(CONFIG, tmp_path, data_dir, live=QUIET)
   assert record.pop('paper_model') == {
     'backbone': 'esmm',
-    'metrics': own['calibrated']['pretrain'],
+    'metrics': own['stages']['pretrain'],
   }
   assert signals.without_times(record) == signals.without_times(paper_run[1])
 
@@ -203,10 +205,10 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
     critic=dataclasses.replace(CONFIG.critic, in_finetune='frozen'),
   )
   record = run.train(config, tmp_path, data_dir, live=QUIET)
-  for task, metrics in record['stages']['constant'].items():
+  for task, found in record['stages']['constant'].items():
     other = record['stages']['finetune'][task]
     for name in ('auc', 'logloss', 'session_logloss', 'calibration_error'):
-      assert metrics[name] == pytest.approx(other[name], rel=1e-5)
+      assert found[name] == pytest.approx(other[name], rel=1e-5)
 
 
 def test_nan_in_training_stops_and_keeps_the_last_checkpoint(

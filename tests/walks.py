@@ -79,7 +79,7 @@ def run(
 
 def assert_beats_rates(record: Mapping[str, Any], stage: str) -> None:
   """A run's model beats user rate x item rate, calibrated, on test rows."""
-  model, rates = record['calibrated'][stage], record['baseline']
+  model, rates = record['stages'][stage], record['baseline']
   for task in record['tasks']:
     found, least = model[task], rates[task]
     assert found['auc'] > least['auc'], (task, found, least)

@@ -247,19 +247,13 @@ def define_workdir(
 
 
 def define_stage(flag: Definer) -> None:
-  """Defines flags of commands that use a trained model."""
+  """Defines the flag of commands that use a trained model."""
   flag.enum(
     'stage',
     None,
     ['finetune', 'constant', 'pretrain'],
     'Whose parameters; if not given finetune where it beats pretrain on'
     ' validation, else pretrain. constant is the control.',
-  )
-  flag.boolean(
-    'calibrated',
-    None,
-    'Whether to apply the calibration that was fitted on validation; if not'
-    ' given, where one was.',
   )
 
 

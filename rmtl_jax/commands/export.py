@@ -28,7 +28,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.serving.export import export_writer
 
   output = pathlib.Path(values.output)
-  scorer = predictor.load(path, values.stage or '', values.calibrated)
+  scorer = predictor.load(path, values.stage or '')
   with common.cleaning_up():
     record = export_writer.export(scorer, output)
   size = sum(file['bytes'] for file in record['files'].values())

@@ -49,7 +49,6 @@ def execute(values: flags.FlagValues) -> int:
     values.log,
     {name: getattr(values, name) for name in _THRESHOLDS},
     values.stage or '',
-    values.calibrated,
   )
   place = common.path(values, 'output') or path / 'monitor'
   with durable.name_errors(place):

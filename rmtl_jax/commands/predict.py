@@ -51,7 +51,7 @@ def execute(values: flags.FlagValues) -> int:
   output = values.output
   predict_file.check_names(values.input, output)
   # Without warm-up: a file is one request, mostly of more rows.
-  model = rmtl_jax.load(path, values.stage or '', values.calibrated, warm_up=0)
+  model = rmtl_jax.load(path, values.stage or '', warm_up=0)
   scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
   with common.cleaning_up():
     predict_file.predict(

@@ -132,7 +132,6 @@ def importance(
   record = {
     'name': path.resolve().name,
     'stage': model.stage,
-    'calibrated': bool(model.maps),
     'split': split,
     'rows': len(seen.session),
     'sessions': len(starts) - 1,

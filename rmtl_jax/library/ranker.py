@@ -467,8 +467,7 @@ class Ranker:
     with json_files.parsing(f'{path}: {fitting.FILE} or metrics.json'):
       self.left_out_ = dict(json_files.read(path / fitting.FILE)['left_out'])
       self.record_ = json_files.read(path / 'metrics.json')
-      shown = self.record_.get('calibrated', self.record_['stages'])
-      self.metrics_ = dict(shown[self.model_.stage])
+      self.metrics_ = dict(self.record_['stages'][self.model_.stage])
 
 
 def load(path: str | os.PathLike[str], warm_up: int = 0) -> Ranker:

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rmtl_jax import registry, types
-from rmtl_jax.results import figures, list_starts, trained_ensemble
+from rmtl_jax.results import (
+  calibrations,
+  figures,
+  list_starts,
+  trained_ensemble,
+)
 from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import split_data
 
@@ -21,7 +26,7 @@ class Restored(NamedTuple):
     params: the tree that the checkpoint has; of an ensemble its members',
       joined.
     evaluate: (params, split='test') -> {task: {metric: value}}, as
-      metrics.json has them before calibration.
+      metrics.json has them, with the run's calibration.
   """
 
   params: Any
@@ -64,8 +69,9 @@ def restore(path: str | os.PathLike[str], stage: str = '') -> Restored:
         list_starts.of(rows, run.manifest),
       )
       tasks = run.manifest.task_names
-      return figures.stages({stage: found}, rows.host, tasks, run.config)[
-        'stages'
-      ][stage]
+      of = {stage: found}
+      of |= calibrations.apply(calibrations.saved(run), of, tasks)
+      record = figures.stages(of, rows.host, tasks, run.config)
+      return record['stages'][stage]
 
   return Restored(trained.actors[stage], evaluate)

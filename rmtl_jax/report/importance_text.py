@@ -55,15 +55,13 @@ def _table(record: Record, task: str) -> pages.Table:
 
 
 def _sentences(record: Record) -> list[str]:
-  what = f'the {record["stage"]} model'
-  if record['calibrated']:
-    what += ', calibrated'
   rows = f'{record["rows"]:,} {record["split"]} rows'
   if record['rows'] < record['rows_of_split']:
     rows += f' (of {record["rows_of_split"]:,}, whole sessions drawn at random)'
   lines = [
-    f'Of {what}, on {rows} of {record["sessions"]:,} sessions; mean of'
-    f' {record["repeats"]} permutations, seed {record["seed"]}.'
+    f'Of the {record["stage"]} model, on {rows} of {record["sessions"]:,}'
+    f' sessions; mean of {record["repeats"]} permutations, seed'
+    f' {record["seed"]}.'
   ]
   if record['bootstrap']:
     lines.append(

@@ -53,7 +53,7 @@ class Model(NamedTuple):
   Attributes:
     names: short, of all of them.
     note: which epoch was kept; ''.
-    metrics: {task: metrics}, of calibrated predictions where there are some.
+    metrics: {task: metrics}.
   """
 
   names: tuple[str, ...]
@@ -82,10 +82,7 @@ def models(record: Record) -> list[Model]:
     found.append(Model((f'{_PAPER}: {of["backbone"]}',), '', of['metrics']))
   trained: list[Model] = []
   names = verdict.stage_names(record)
-  for stage, metrics in {
-    **record['stages'],
-    **record.get('calibrated', {}),
-  }.items():
+  for stage, metrics in record['stages'].items():
     note = '' if stage == 'pretrain' else _kept_note(record, stage)
     same = [i for i, one in enumerate(trained) if one.metrics == metrics]
     if same:

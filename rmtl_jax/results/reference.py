@@ -136,7 +136,7 @@ def _factors(
   }
 
 
-def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
+def of_run(run: workdir.Run, stage: str) -> Record:
   """The reference of one model of a run: `fields` and `tasks` (see `read`).
 
   Raises:
@@ -145,15 +145,14 @@ def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
   fields = writers.read_sealed(run.path / FILE, 'rmtl train writes it')
   path = run.path / 'metrics.json'
   metrics = json_files.read(path, 'rmtl train writes it')
-  kind = 'calibrated' if calibrated else 'stages'
   with json_files.parsing(f'{path}'):
     tasks = {
       task: {
-        **metrics['predicted'][kind][stage][task],
+        **metrics['predicted'][stage][task],
         'metrics': {
-          name: metrics[kind][stage][task][name]
-          for name in _METRICS
-          if name in metrics[kind][stage][task]
+          name: value
+          for name, value in metrics['stages'][stage][task].items()
+          if name in _METRICS
         },
       }
       for task in run.manifest.task_names

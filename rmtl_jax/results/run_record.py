@@ -269,8 +269,7 @@ def _build(
     name: data.predicted(functools.partial(trained.probabilities, name))
     for name in trained.names
   }
-  calibrated = calibrations.apply(maps, predictions, tasks)
-  used = predictions | calibrated
+  predictions |= calibrations.apply(maps, predictions, tasks)
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
@@ -279,9 +278,9 @@ def _build(
     'tasks': list(tasks),
     **figures.stages(predictions, host, tasks, run.config),
     'served': dict(chosen),
-    'difference': figures.differences(used, host, tasks, run.config),
+    'difference': figures.differences(predictions, host, tasks, run.config),
     'reliability': figures.reliabilities(
-      used[chosen['stage']].rows, host, tasks
+      predictions[chosen['stage']].rows, host, tasks
     ),
     # Of an ensemble a list, one per member.
     'best_epoch': {
@@ -290,21 +289,16 @@ def _build(
       for epochs in (trained.best_epochs(name),)
     },
   }
-  if calibrated:
-    found = figures.stages(calibrated, host, tasks, run.config)
-    record['calibrated'] = found['stages']
+  if maps:
     record['calibration'] = {
       stage: {task: one.to_json() for task, one in maps[stage].items()}
-      for stage in calibrated
+      for stage in predictions
+      if stage in maps
     }
   log_rows = columns_lib.log_rows(host)
   record['predicted'] = {
-    kind: {
-      stage: reference.distributions(one.rows, tasks, log_rows)
-      for stage, one in of.items()
-    }
-    for kind, of in (('stages', predictions), ('calibrated', calibrated))
-    if of
+    stage: reference.distributions(one.rows, tasks, log_rows)
+    for stage, one in predictions.items()
   }
   rates = figures.rate_baseline(
     data.train.host, host, data.manifest, run.config, data.lists
@@ -408,5 +402,5 @@ def _paper_model(path: pathlib.Path) -> Record:
     return {}
   found = json_files.read(path)
   with json_files.parsing(str(path)):
-    metrics = found.get('calibrated', found['stages'])['pretrain']
+    metrics = found['stages']['pretrain']
     return {'paper_model': {'backbone': found['backbone'], 'metrics': metrics}}

@@ -137,11 +137,9 @@ def prediction(record: Record) -> list[str]:
 
 def behind_rates(record: Record) -> list[str]:
   """Says on which tasks the model is worse than the table of rates."""
-  stage = served_stage(record)
-  models = record.get('calibrated', record['stages'])
-  found = []
+  models, found = record['stages'][served_stage(record)], []
   for task, rates in record.get('baseline', {}).items():
-    values = models.get(stage, record['stages'][stage])[task]
+    values = models[task]
     for one in metric_registry.short(rates):
       ours, theirs = values.get(one.name), rates[one.name]
       if one.of_lists or ours is None or theirs is None:

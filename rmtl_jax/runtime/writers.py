@@ -143,7 +143,7 @@ def _results(record: Mapping[str, Any]) -> dict[str, float]:
   """{'split/stage/metric_task': value} of metrics.json."""
   return {
     f'{record["split"]}/{stage}/{name}_{task}': value
-    for stage, tasks in record.get('calibrated', record['stages']).items()
+    for stage, tasks in record['stages'].items()
     for task, metrics in tasks.items()
     for name, value in metrics.items()
     if isinstance(value, int | float) and math.isfinite(value)

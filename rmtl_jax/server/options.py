@@ -17,7 +17,6 @@ class Settings:
     workdir: RUN or an exported model; a link to either may be moved to a newer
       one.
     stage: of a run, whose parameters; '' for the best that there is.
-    calibrated: of a run, whether calibration is applied; None: where it is.
     state: directory of the state; '' for none.
     settle_days: after which only sums are kept of rows.
     history: raw rows that an empty state starts from; '' for none.
@@ -28,7 +27,6 @@ class Settings:
 
   workdir: str
   stage: str = ''
-  calibrated: bool | None = None
   state: str = ''
   settle_days: float = 7.0
   history: str = ''

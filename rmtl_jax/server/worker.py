@@ -50,7 +50,7 @@ class Worker:
     self.settings, self.metrics = settings, counters.Metrics()
     path = os.path.realpath(settings.workdir)
     say(f'loading {path}; compiling for up to {settings.max_rows:,} rows')
-    model = rmtl_jax.load(path, settings.stage, settings.calibrated, warm_up=0)
+    model = rmtl_jax.load(path, settings.stage, warm_up=0)
     # A Ranker serves by the model inside of it.
     scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
     scorer.warm_up(settings.max_rows)

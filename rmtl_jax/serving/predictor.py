@@ -106,7 +106,6 @@ def ignored(run: workdir.Run) -> frozenset[str]:
 def load(
   workdir_path: str | os.PathLike[str],
   stage: str = '',
-  calibrated: bool | None = None,
   warm_up: int = 0,
 ) -> Predictor:
   """Restores a run for prediction.
@@ -115,12 +114,10 @@ def load(
     workdir_path: RUN.
     stage: whose parameters: `finetune`, `constant` (the control) or
       `pretrain`; if empty `finetune`, or `pretrain` where that is all there is.
-    calibrated: whether to apply the calibration that was fitted on validation;
-      None: where one was.
     warm_up: compile the programs of requests of up to so many rows.
 
   Raises:
-    types.InputError: not a run, no such stage in it, or no calibration of it.
+    types.InputError: not a run, or no such stage in it.
   """
   run = workdir.read_run(pathlib.Path(workdir_path))
   if stage and stage not in stages.ACTORS:
@@ -143,14 +140,7 @@ def load(
   params = trained_ensemble.restore(run, names=(name,), to_predict=True).actors[
     name
   ]
-  maps = None
-  if calibrated is not False:
-    maps = calibrations.saved(run).get(name)
-    if calibrated and not maps:
-      raise types.InputError(
-        f'{run.path}: no calibration of stage {name} in metrics.json'
-      )
-  loaded = Predictor(run, name, params, maps)
+  loaded = Predictor(run, name, params, calibrations.saved(run).get(name))
   if warm_up:
     loaded.warm_up(warm_up)
   return loaded

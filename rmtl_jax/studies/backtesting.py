@@ -379,10 +379,10 @@ def _runs(
       before,
       run.RunOptions(work.interrupted, trackers=()),
     )
-    # The model that predicts, its calibrated metrics, and costs: passes over
-    # the train rows and seconds of all stages, compilations included.
+    # The model that predicts, its metrics, and costs: passes over the train
+    # rows and seconds of all stages, compilations included.
     stage = verdict.served_stage(trained)
-    metrics = trained.get('calibrated', trained['stages'])[stage]
+    metrics = trained['stages'][stage]
     seconds = trained['seconds']
     found[arm] = {
       'stage': stage,

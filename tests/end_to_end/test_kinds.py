@@ -99,7 +99,7 @@ def test_tasks_of_every_kind_from_a_table_to_predictions(tmp_path):
 
   record = json.loads((run / 'metrics.json').read_text())
   names = [task['name'] for task in TASKS]
-  found = record['calibrated']['pretrain']
+  found = record['stages']['pretrain']
   assert list(found) == names
   assert found['click']['auc'] > 0.7
   assert found['stars']['xauc'] > 0.7

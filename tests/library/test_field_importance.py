@@ -172,9 +172,9 @@ def test_from_a_run_to_a_table(tmp_path, capsys):
   by_name = {part['name']: part for part in record['parts']}
   assert list(by_name) == [*fields, 'user+age']
   # The rows as they are get the metrics of the run, calibrated.
-  assert record['calibrated'] and record['stage'] == 'pretrain'
+  assert record['stage'] == 'pretrain'
   metrics = json.loads((path / 'metrics.json').read_text())
-  evaluated = metrics['calibrated']['pretrain']
+  evaluated = metrics['stages']['pretrain']
   for task, base in record['base'].items():
     for name, value in base.items():
       assert value == pytest.approx(evaluated[task][name], abs=1e-6)

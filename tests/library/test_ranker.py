@@ -44,7 +44,7 @@ def model(recommended_run):
 
 def test_a_fitted_model_describes_itself(model):
   assert model.tasks_ == TASKS and list(model.metrics_) == list(TASKS)
-  assert model.metrics_ == model.record_['calibrated']['pretrain']
+  assert model.metrics_ == model.record_['stages']['pretrain']
   assert model.schema_['user'] == 'user_id' and model.left_out_ == {}
   assert {*model.feature_names_in_} >= {'user_id', 'item_id', 'tags', 'price'}
   shown = repr(model).splitlines()
@@ -158,7 +158,7 @@ def test_a_named_directory_is_a_run_that_resumes(tmp_path):
   fitted = small.quietly(ranker(workdir=path).fit, small.table())
   assert fitted.run_dir_ == path and fitted.data_dir_ == path / 'data'
   record = run_record.evaluate(path)
-  assert record['calibrated']['pretrain'] == fitted.metrics_
+  assert record['stages']['pretrain'] == fitted.metrics_
   assert isinstance(rmtl_jax.load(path), rmtl_jax.Ranker)
   # Nothing is prepared or trained again.
   before = (path / 'data' / 'manifest.json').stat().st_mtime_ns

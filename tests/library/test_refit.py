@@ -27,8 +27,8 @@ def test_a_refit_predicts_and_is_saved(tmp_path):
     'run': str(first),
     'epochs': [before['best_epoch']['pretrain']],
   }
-  assert one.metrics_ == one.record_['calibrated']['pretrain']
-  assert one.metrics_ != before['calibrated']['pretrain']
+  assert one.metrics_ == one.record_['stages']['pretrain']
+  assert one.metrics_ != before['stages']['pretrain']
   after = small.quietly(lambda: one.predict_proba(rows))
   assert after.shape == said.shape and np.any(after != said)
   one.save(tmp_path / 'saved')

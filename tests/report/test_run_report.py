@@ -75,11 +75,6 @@ def test_every_model_has_a_row_and_equal_ones_share_it():
   ]
 
 
-def test_figures_are_calibrated_where_there_are_such():
-  found = run_report.models(example(calibrated={'finetune': of(0.7)}))
-  assert [row.metrics for row in found[1:-1]] == [of(0.6), of(0.61), of(0.7)]
-
-
 def test_a_table_shows_what_a_task_has():
   watch = {'kind': 'regression', 'xauc': 0.7123, 'mae': 21.54, 'rmse': 40.0}
 

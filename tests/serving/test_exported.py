@@ -61,7 +61,7 @@ def test_an_ensemble_calibrated_with_fields_that_are_ignored(run_dir, tmp_path):
   raw = table_run.table(300).drop_columns(['Customer No', 'discount'])
   check_round_trip(scorer, tmp_path / 'out', raw)
   record = json.loads((tmp_path / 'out' / 'export.json').read_text())
-  assert record['calibrated'] and record['ignored'] == ['discount', 'user']
+  assert record['ignored'] == ['discount', 'user']
   assert record['platforms'] == ['cpu', 'cuda', 'tpu']
   assert record['inputs'][0] == {
     'name': 'categorical',
@@ -291,7 +291,7 @@ def test_the_output_is_all_or_nothing(run_dir, tmp_path, monkeypatch):
   monkeypatch.undo()
   (tmp_path / 'out').mkdir()
   record = export_writer.export(scorer, tmp_path / 'out')
-  assert record['stage'] == 'pretrain' and record['calibrated']
+  assert record['stage'] == 'pretrain'
   parameters = {entry['file'] for entry in record['parameters']}
   assert 'parameters/first.table.npy' in parameters
   assert parameters < record['files'].keys()

@@ -9,7 +9,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.results import trained_ensemble
+from rmtl_jax.results import calibrations, trained_ensemble
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
@@ -26,6 +26,8 @@ def _evaluated(run_dir, stage):
   host = columns_lib.read_split(run_dir.parent / 'data', run.manifest, 'test')
   split = split_data.place(host, run.config.batch)
   found = models.predict(run.config, params, split)
+  for k, one in enumerate(calibrations.saved(run)[stage].values()):
+    found[:, k] = one.apply(found[:, k])
   return dict(zip(host.row_id.tolist(), found, strict=True))
 
 
@@ -41,7 +43,7 @@ def _check_equals_evaluation(run_dir, stage):
   expected = _evaluated(run_dir, stage or 'pretrain')
   rows = np.array(sorted(expected))
   raw = table_run.table().take(pa.array(rows)).select(table_run.FEATURES)
-  found = rmtl_jax.load(run_dir, stage, calibrated=False).predict(raw)
+  found = rmtl_jax.load(run_dir, stage).predict(raw)
   assert list(found) == ['click', 'conversion']
   np.testing.assert_allclose(
     np.stack(list(found.values()), axis=1),

@@ -128,7 +128,7 @@ def test_weights_and_calibration_stay(several, refitted, tmp_path):
   expected = {name: found[name] for name in found.keys() & known}
   (path / 'metrics.json').unlink()
   restored = run_record.evaluate(path)
-  for name in ('stages', 'calibrated', 'calibration', 'member_weights'):
+  for name in ('stages', 'calibration', 'member_weights'):
     assert restored[name] == expected[name]
 
 

@@ -48,7 +48,7 @@ def export(
   """Writes a directory that serves without the run; returns its export.json.
 
   Args:
-    scorer: the run's stage to export, calibrated or not.
+    scorer: the run's stage to export.
     output: OUT; created, all of it or nothing.
 
   Raises:
@@ -85,7 +85,7 @@ def _write(
   # A run that was cut off before its evaluation has none, and serves all the
   # same.
   with contextlib.suppress(types.InputError):
-    found = reference.of_run(scorer.run, scorer.stage, bool(scorer.maps))
+    found = reference.of_run(scorer.run, scorer.stage)
     writers.write_json(directory / reference.FILE, found)
   record = {
     'format_version': exported.FORMAT_VERSION,
@@ -93,7 +93,6 @@ def _write(
     'stage': scorer.stage,
     'backbone': scorer.run.config.backbone,
     'ensemble': scorer.run.config.ensemble,
-    'calibrated': bool(scorer.maps),
     'platforms': list(PLATFORMS),
     'sessions': scorer.needs.sessions,
     'lane_length': scorer.lane_length,

@@ -50,7 +50,6 @@ def monitor(
   log: str | os.PathLike[str],
   thresholds: Mapping[str, float] | None = None,
   stage: str = '',
-  calibrated: bool | None = None,
 ) -> Record:
   """Compares a scored log with the data and the metrics of its model.
 
@@ -60,7 +59,6 @@ def monitor(
     thresholds: of the alarms, names of limits.Thresholds; the others, or all
       where it is None, are the defaults.
     stage: of a run, the one that the log was scored by; as for `load`.
-    calibrated: likewise.
 
   Returns:
     `fields`, `predictions` and `labels`, a list each, their entries with
@@ -76,7 +74,7 @@ def monitor(
       ' wrote, or of a directory of such files'
     )
   least = _thresholds(thresholds or {})
-  model = model_lib.read(path, stage, calibrated)
+  model = model_lib.read(path, stage)
   live = scored_lib.read(model, os.fspath(log))
   return {
     'name': path.resolve().name,
@@ -107,7 +105,6 @@ def compare(
   }
   return {
     'stage': model.stage,
-    'calibrated': model.calibrated,
     'rows': live.rows,
     'clusters': None if live.cluster is None else judge.clusters,
     'thresholds': dataclasses.asdict(thresholds),

@@ -21,7 +21,6 @@ class Model(NamedTuple):
     manifest: of the data that it was trained on.
     ignored: fields that it does not see.
     stage: of the parameters.
-    calibrated: whether its predictions are.
     reference: what live rows are compared with (results/reference.py).
   """
 
@@ -29,13 +28,10 @@ class Model(NamedTuple):
   manifest: manifest_lib.Manifest
   ignored: frozenset[str]
   stage: str
-  calibrated: bool
   reference: dict[str, Any]
 
 
-def read(
-  path: pathlib.Path, stage: str = '', calibrated: bool | None = None
-) -> Model:
+def read(path: pathlib.Path, stage: str = '') -> Model:
   """Reads a run or an export.
 
   Raises:
@@ -43,32 +39,27 @@ def read(
       without a reference.
   """
   if (path / exported.RECORD).exists():
-    if stage or calibrated is not None:
+    if stage:
       raise types.InputError(
-        f'{path}: was exported with its stage and calibration; leave them out'
+        f'{path}: was exported with its stage; leave it out'
       )
     return _exported(path)
   run = workdir.read_run(path)
   metrics = json_files.read(path / 'metrics.json', 'rmtl train writes it')
   with json_files.parsing(str(path / 'metrics.json')):
-    stages, maps = list(metrics['stages']), metrics.get('calibrated', {})
-    has_maps = {name: name in maps for name in stages}
+    stages = list(metrics['stages'])
     name = stage or verdict.served_stage(metrics)
   if name not in stages:
     raise types.InputError(
       f'{path / "metrics.json"}: no metrics of stage {name}; it has'
       f' {", ".join(stages)}'
     )
-  if calibrated and not has_maps[name]:
-    raise types.InputError(f'{path}: no calibration of stage {name}')
-  is_calibrated = has_maps[name] if calibrated is None else calibrated
   return Model(
     path,
     run.manifest,
     predictor.ignored(run),
     name,
-    is_calibrated,
-    reference_lib.of_run(run, name, is_calibrated),
+    reference_lib.of_run(run, name),
   )
 
 
@@ -79,6 +70,5 @@ def _exported(path: pathlib.Path) -> Model:
     manifest,
     frozenset(record['ignored']),
     record['stage'],
-    record.get('calibrated') is True,
     reference_lib.read(path / reference_lib.FILE, manifest),
   )

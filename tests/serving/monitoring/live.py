@@ -95,7 +95,7 @@ def trained(seed: int, train: int = 20_000, test: int = 2_000) -> model.Model:
   values = np.stack([of.predictions[t] for t in names], 1).astype(np.float32)
   tasks = reference.distributions(values, names)
   found = model.Model(
-    pathlib.Path(), MANIFEST, frozenset(), 'finetune', True, {'fields': fields}
+    pathlib.Path(), MANIFEST, frozenset(), 'finetune', {'fields': fields}
   )
   found.reference['tasks'] = tasks
   from rmtl_jax.serving.monitoring import judge

@@ -81,9 +81,7 @@ def read(run, change=lambda record: record) -> model.Model:
   tasks = reference.distributions(np.full((ROWS, 1), 0.2), ['click'])
   tasks['click']['metrics'] = {}
   record = reference.checked({**record, 'tasks': tasks}, manifest, 'RUN')
-  return model.Model(
-    run / 'run', manifest, frozenset(), 'pretrain', False, record
-  )
+  return model.Model(run / 'run', manifest, frozenset(), 'pretrain', record)
 
 
 def compared(of: model.Model, table: pa.Table, path) -> dict:
