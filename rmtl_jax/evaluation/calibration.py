@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from typing import Any
 
 import numpy as np
@@ -156,7 +155,6 @@ def reliability(
   predictions: np.ndarray,
   bins: int = 20,
   weights: np.ndarray | None = None,
-  is_binary: bool = True,
 ) -> list[dict[str, float]]:
   """Computes one point per bin of nearly equal numbers of rows, ascending.
 
@@ -166,14 +164,10 @@ def reliability(
 
   Args:
     predictions: [R], no NaN.
-    is_binary: whether labels are 0 or 1; of others `low` and `high` are the
-      mean label.
 
   Returns:
     `rows` (their number, or the sum of their weights), `predicted` (their mean
-    prediction), `actual` (their mean label), `low` and `high` (the 95 %
-    interval of a share of independent rows, with weights of Kish's effective
-    number, (sum w)^2 / sum w^2).
+    prediction), `actual` (their mean label).
   """
   y, p, weights = metrics.counted(labels, predictions, weights)
   if not len(y):
@@ -182,33 +176,9 @@ def reliability(
   y, p = y[order].astype(np.float64), p[order].astype(np.float64)
   w = np.ones(len(y)) if weights is None else weights[order]
   row_bin = metrics.equal_mass_bins(p, bins, w)
-  sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y, w * w))
-  points = []
-  for n, predicted, total, squares in zip(*sums, strict=True):
-    if n:
-      low = high = total / n
-      if is_binary:
-        low, high = wilson(total * n / squares, n * n / squares)
-      point = n, predicted / n, total / n, low, high
-      names = 'rows', 'predicted', 'actual', 'low', 'high'
-      points.append(dict(zip(names, point, strict=True)))
-  return points
-
-
-def wilson(hits: float, rows: float) -> tuple[float, float]:
-  """Wilson's 95 % score interval of a share: (low, high), in [0, 1].
-
-  E. B. Wilson, "Probable inference, the law of succession, and statistical
-  inference", JASA 22 (1927).
-
-  Args:
-    hits: number of positives, <= rows.
-    rows: number of rows, >= 1.
-  """
-  z = statistics.NormalDist().inv_cdf(0.975)
-  share, z2 = hits / rows, z * z / rows
-  center = (share + z2 / 2) / (1 + z2)
-  half = z / (1 + z2) * (share * (1 - share) / rows + z2 / (4 * rows)) ** 0.5
-  # Rounding may leave a share of 0 or 1 just outside.
-  low, high = min(center - half, share), max(center + half, share)
-  return max(low, 0.0), min(high, 1.0)
+  sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y))
+  return [
+    {'rows': n, 'predicted': predicted / n, 'actual': actual / n}
+    for n, predicted, actual in zip(*sums, strict=True)
+    if n
+  ]

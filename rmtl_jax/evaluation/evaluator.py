@@ -215,13 +215,6 @@ def _check(predictions: np.ndarray, rows: labelled.Labelled) -> None:
   labels, session, tasks = rows.labels, rows.session, rows.tasks
   types.check_ranks((2, 2, 1), predictions, labels, session)
   types.check_same_shape(predictions, labels)
-  if session.shape != labels.shape[:1]:
-    raise ValueError(f'expected {len(labels)} sessions, found {session.shape}')
-  if labels.shape[1] != len(tasks):
-    raise ValueError(
-      f'expected {len(tasks)} tasks ({", ".join(tasks)}), found'
-      f' {labels.shape[1]} columns of labels'
-    )
   is_binary = np.array(rows.is_binary, bool)
   wrong = np.where(
     is_binary,

@@ -118,13 +118,6 @@ RECORDS = registry.Registry(
       of_lists=True,
     ),
     Metric(
-      'mrr',
-      'MRR',
-      lambda y, p, rows: metrics.mrr(y, p, *metrics.group_codes(rows.session)),
-      'higher',
-      of_lists=True,
-    ),
-    Metric(
       'calibration_error',
       'calibration error',
       lambda y, p, rows: metrics.calibration_error(

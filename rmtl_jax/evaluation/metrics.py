@@ -431,7 +431,7 @@ def ndcg(
   codes, gains, scores = codes[kept], gains[kept], scores[kept]
   order = np.lexsort((-scores, codes))
   discounts = _discounts(codes[order], top)
-  _, tie, sizes = _ties(codes[order], scores[order])
+  tie, sizes = _ties(codes[order], scores[order])
   shared = (np.add.reduceat(discounts, tie) / sizes).repeat(sizes)
   found = np.bincount(codes[order], gains[order] * shared, minlength=groups)
   best_order = np.lexsort((-gains, codes))
@@ -439,67 +439,6 @@ def ndcg(
     codes[best_order], gains[best_order] * discounts, minlength=groups
   )
   return float(np.mean(found[has_gain] / best[has_gain]))
-
-
-def mrr(
-  labels: np.ndarray, scores: np.ndarray, codes: np.ndarray, groups: int
-) -> float:
-  """MRR: the mean over groups of 1 / rank of the first positive.
-
-  Examples:
-    >>> one_group = np.zeros(3, int)
-    >>> mrr(np.array([0, 1, 0]), np.array([0.9, 0.5, 0.1]), one_group, 1)
-    0.5
-    >>> mrr(np.array([0, 1]), np.array([0.5, 0.5]), one_group[:2], 1)
-    0.75
-
-  Args:
-    labels: [R], positive above 1/2.
-    scores: [R].
-    codes: i64[R], the row's group, in any order.
-
-  Returns:
-    MRR in (0, 1]; NaN where no group has a positive, or a score is NaN.
-  """
-  types.check_same_shape(labels, scores, codes)
-  if np.isnan(scores).any():
-    return float('nan')
-  has_positive = np.bincount(codes[labels > 0.5], minlength=groups) > 0
-  kept = np.flatnonzero(has_positive[codes])
-  if not len(kept):
-    return float('nan')
-  codes, scores = codes[kept], scores[kept]
-  order = np.lexsort((-scores, codes))
-  codes = codes[order]
-  group_start, tie, sizes = _ties(codes, scores[order])
-  positives = np.add.reduceat((labels[kept][order] > 0.5).astype(int), tie)
-  # Of each group the first tie with a positive.
-  hit = np.flatnonzero(positives)
-  hit = hit[np.unique(codes[tie[hit]], return_index=True)[1]]
-  before = (
-    tie[hit] - group_start[np.searchsorted(group_start, tie[hit], 'right') - 1]
-  )
-  return float(np.mean(_first_positive(before, sizes[hit], positives[hit])))
-
-
-def _first_positive(
-  before: np.ndarray, size: np.ndarray, positives: np.ndarray
-) -> np.ndarray:
-  """The mean of 1 / rank of the first positive of a tie, over its orders.
-
-  Args:
-    before: i64[G], rows of the group ahead of the tie.
-    size: i64[G], rows of the tie.
-    positives: i64[G] >= 1, those of them that are positive.
-  """
-  mean = np.zeros(len(before))
-  none_yet = np.ones(len(before))
-  for j in range(int(np.max(size - positives)) + 1):
-    left = np.maximum(size - j, 1)
-    is_first = np.minimum(positives / left, 1.0)
-    mean += none_yet * is_first / (before + j + 1)
-    none_yet *= 1.0 - is_first
-  return mean
 
 
 def _discounts(codes: np.ndarray, top: int) -> np.ndarray:
@@ -512,15 +451,10 @@ def _discounts(codes: np.ndarray, top: int) -> np.ndarray:
 
 def _ties(
   codes: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """First rows of groups and of ties, and sizes of ties; rows are sorted."""
-  new_group = codes[1:] != codes[:-1]
-  tie = run_starts(new_group | (scores[1:] != scores[:-1]))
-  return (
-    run_starts(new_group),
-    tie,
-    np.diff(np.append(tie, len(codes))),
-  )
+) -> tuple[np.ndarray, np.ndarray]:
+  """First rows of ties, and their sizes; rows are sorted."""
+  tie = run_starts((codes[1:] != codes[:-1]) | (scores[1:] != scores[:-1]))
+  return tie, np.diff(np.append(tie, len(codes)))
 
 
 def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:

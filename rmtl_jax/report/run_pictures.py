@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
-import numpy as np
 
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metric_registry, validation_monitor
@@ -59,18 +58,10 @@ def calibration(record: Record) -> list[pages.Picture]:
 
 
 def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
-  """Draws the monitored value over the epochs of each actor stage.
-
-  Stage 3 starts where it took over, at the epoch of stage 1 that was kept.
-  """
+  """Draws the monitored value over the epochs of each actor stage."""
   monitor, lines = validation_lines(history, record['tasks'])
   names = verdict.stage_names(record)
   for (stage, member), points in lines.items():
-    before = lines.get(('pretrain', member))
-    if stage != 'pretrain' and before:
-      kept = kept_point(record, member, before)
-      if kept:
-        points = [kept, *((kept[0] + x, y) for x, y in points)]
     axes.plot(
       *zip(*points, strict=True),
       marker='o',
@@ -81,32 +72,13 @@ def _curves(axes: Any, record: Record, history: Sequence[Record]) -> None:
       linestyle=_STYLES[(member or 0) % len(_STYLES)],
       alpha=1.0 if member is None else 0.7,
     )
-  axes.set_xlabel('epoch; stage 3 follows the kept one')
+  axes.set_xlabel('epoch of the stage')
   axes.set_ylabel(monitor.long)
   axes.set_title('Learning curves')
   axes.xaxis.get_major_locator().set_params(integer=True)
   axes.grid(alpha=0.3)
   if axes.has_data():
     axes.legend(fontsize=9)
-
-
-def kept_point(
-  record: Record,
-  member: int | None,
-  points: Sequence[tuple[int, float]],
-) -> tuple[int, float] | None:
-  """The point of the epoch of stage 1 that was kept.
-
-  Args:
-    member: of an ensemble, from 0 on, or None.
-    points: (epoch, value) of stage 1.
-
-  Returns:
-    None where what stage 1 started with was kept: it has no record.
-  """
-  best = record['best_epoch']['pretrain']
-  epoch = best[member or 0] if isinstance(best, list) else best
-  return next((point for point in points if point[0] == epoch), None)
 
 
 def validation_lines(
@@ -154,19 +126,16 @@ def _weights(axes: Any, record: Record) -> None:
 
 
 def _calibration(axes: Any, points: Sequence[Record], kind: str) -> None:
-  top = max(max(point['predicted'], point['high']) for point in points)
-  axes.plot([0, top], [0, top], color=pages.GREY, linestyle=':', label='ideal')
-  actual, low, high = (
-    np.array([point[key] for point in points])
-    for key in ('actual', 'low', 'high')
+  predicted, actual = (
+    [point[key] for point in points] for key in ('predicted', 'actual')
   )
-  axes.errorbar(
-    [point['predicted'] for point in points],
+  top = max(*predicted, *actual)
+  axes.plot([0, top], [0, top], color=pages.GREY, linestyle=':', label='ideal')
+  axes.plot(
+    predicted,
     actual,
-    yerr=[np.maximum(actual - low, 0.0), np.maximum(high - actual, 0.0)],
     marker='o',
     markersize=4.5,
-    linewidth=1.2,
     color=pages.COLOURS[0],
     label='predictions',
   )

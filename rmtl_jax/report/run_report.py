@@ -40,8 +40,7 @@ _ABOUT_CRITICS = (
 )
 _ABOUT_CALIBRATION = (
   'Rows in bins of nearly equal size by their prediction; on the dotted line'
-  ' predictions are calibrated. Bars, of probabilities: Wilson intervals that'
-  ' take rows as independent, so they are narrow.'
+  ' predictions are calibrated.'
 )
 _BASELINE, _ORACLE = 'user rate x item rate', 'oracle'
 _PAPER = "paper's model"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import (
@@ -225,21 +224,21 @@ def differences(
 def reliabilities(
   predictions: np.ndarray, split: columns_lib.Rows, tasks: tuple[str, ...]
 ) -> dict[str, list[Record]]:
-  """Points of each task's calibration curve, of numbers without bars.
+  """Points of each task's calibration curve.
 
   Args:
     predictions: of the split's rows, [R, K].
   """
-  rows, found = labelled.Labelled.of(split, tasks), {}
-  for k, (task, kind) in enumerate(zip(tasks, rows.kinds, strict=True)):
-    found[task] = calibration.reliability(
+  rows = labelled.Labelled.of(split, tasks)
+  return {
+    task: calibration.reliability(
       rows.labels[:, k],
       predictions[:, k],
       evaluator.CALIBRATION_BINS,
       rows.weight(k),
-      kind == kinds.BINARY,
     )
-  return found
+    for k, task in enumerate(tasks)
+  }
 
 
 def one_class_warnings(

@@ -16,7 +16,6 @@ KEYS = {
   'session_logloss',
   'gauc',
   'ndcg',
-  'mrr',
   'pr_auc',
   'calibration_error',
   'predicted_over_actual',
@@ -78,7 +77,7 @@ def test_every_metric_is_its_own_function():
 def test_without_lists_no_order_is_judged():
   p, labels, session = _rows()
   found = evaluate(p, rows_of(labels, session))['click']
-  assert not {'gauc', 'ndcg', 'mrr', 'list_rows', 'gauc_interval'} & {*found}
+  assert not {'gauc', 'ndcg', 'list_rows', 'gauc_interval'} & {*found}
 
 
 def test_undefined_metrics_are_null():
@@ -87,7 +86,7 @@ def test_undefined_metrics_are_null():
   session = np.array([1, 1, 2])
   lists = labelled.Lists(np.arange(3), session, p)
   found = evaluate(p, rows_of(labels, session), lists=lists)['click']
-  for name in ('auc', 'gauc', 'mrr', 'pr_auc', 'predicted_over_actual'):
+  for name in ('auc', 'gauc', 'pr_auc', 'predicted_over_actual'):
     assert found[name] is None
   assert found['auc_interval'] is None
   assert found['calibration_error'] == 0.25

@@ -16,15 +16,6 @@ def test_two_bins_by_hand():
   assert [p['actual'] for p in points] == [0.5, 1.0]
 
 
-def test_wilson_by_hand():
-  # Of 1 in 2 at z = 1.96: 0.5 -+ 1.96 / (1 + z2 / 2) sqrt(1 / 8 + z2 / 16).
-  low, high = calibration.wilson(1, 2)
-  np.testing.assert_allclose((low, high), (0.0945, 0.9055), atol=1e-4)
-  # No event in 10 rows: z2 / (10 + z2).
-  low, high = calibration.wilson(0, 10)
-  np.testing.assert_allclose((low, high), (0.0, 0.27753), atol=1e-5)
-
-
 @hypothesis.given(
   arrays.arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 15)),
   st.integers(1, 25),
@@ -41,6 +32,5 @@ def test_the_distance_of_the_points_is_the_calibration_error(p, bins, random):
   ) / len(p)
   expected = metrics.calibration_error(labels, probabilities, bins)
   np.testing.assert_allclose(distance, expected, atol=1e-12)
-  assert all(0 <= x['low'] <= x['actual'] <= x['high'] <= 1 for x in points)
   predicted = [point['predicted'] for point in points]
   assert predicted == sorted(predicted)

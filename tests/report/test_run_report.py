@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from rmtl_jax import json_files, types
-from rmtl_jax.report import pages, run_pictures, run_report
+from rmtl_jax.report import pages, run_report
 from tests import tiny
 from tests.report import reading
 
@@ -92,18 +92,6 @@ def test_a_table_shows_what_a_task_has():
     *('click: AUC', 'click: logloss', 'watch: XAUC', 'watch: MAE'),
   )
   assert table.rows[1][1:] == ('0.6000', '0.2500', '0.7123', '21.54')
-
-
-def test_stage_3_follows_the_epoch_that_was_kept():
-  points = [(1, 0.6), (2, 0.8), (3, 0.7)]
-  for epochs, member, expected in (
-    ([3, 1], 0, (3, 0.7)),
-    (1, None, (1, 0.6)),
-    # A run that starts from another may keep what it began with.
-    (0, None, None),
-  ):
-    record = {'best_epoch': {'pretrain': epochs}}
-    assert run_pictures.kept_point(record, member, points) == expected
 
 
 def test_the_page_has_the_figures(paper_run):
