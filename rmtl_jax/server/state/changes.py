@@ -82,8 +82,7 @@ class Change:
 
   def add(self, row: row_types.Row) -> None:
     """Adds one row, or what is new of it."""
-    idle = self._shape.idle_ms
-    near = self._store.near(row.owner, row.time - idle, row.time + idle)
+    near = self._near(row)
     for visit in near:
       known = self._store.find_event(visit.id, row.time, row.identity)
       if known is not None:
@@ -97,10 +96,12 @@ class Change:
     near = [late.get(visit.id, visit) for visit in near]
     if row.time >= end:
       if near:
-        self._store.put_visit(self._joined(near, row.time))
+        self._grown(row, near)
       self.found['late'] += 1
       return
-    visit = self._visit(near, row, [v.last for v in near if v.id not in late])
+    last = [row.time, *(v.last for v in near if v.id not in late)]
+    visit = self._reopened(self._grown(row, near))._replace(last=max(last))
+    self._store.put_visit(visit)
     labels = shape_lib.censored(row.labels, self._shape.tasks, row.time, end)
     self._add_event(self._event(visit.id, row, row.time, labels))
     self._pass(row.time)
@@ -132,14 +133,8 @@ class Change:
 
   def _count_row(self, event: row_types.Event, sign: int) -> None:
     self._store.show(event, sign)
-    if event.user is not None:
-      self._counts[row_types.user_counter(event.user), event.time]['rows'] += (
-        sign
-      )
-    if event.item is not None:
-      self._counts[row_types.item_counter(event.item), event.time]['rows'] += (
-        sign
-      )
+    for key in event._replace(tastes=()).counters:
+      self._counts[key, event.time]['rows'] += sign
     self._count_positives(event, sign)
 
   def _count_positives(self, event: row_types.Event, sign: int) -> None:
@@ -178,42 +173,30 @@ class Change:
     if event.time < row_types.NEVER:
       self._count_row(event, -1)
 
-  def _joined(
-    self, near: Sequence[row_types.Visit], time: int
+  def _near(self, row: row_types.Row) -> list[row_types.Visit]:
+    """What a row may belong to."""
+    idle = self._shape.idle_ms
+    return self._store.near(row.owner, row.time - idle, row.time + idle)
+
+  def _grown(
+    self, row: row_types.Row, near: Sequence[row_types.Visit]
   ) -> row_types.Visit:
-    """The one visit of those that a row reaches; not written yet."""
+    """The visit of a row, which grows by it and may join two that are near."""
+    if not near:
+      self._new_visits += 1
+      return self._store.add_visit(row.owner, row.time)
     if len(near) > 1:
       near = [self._reopened(visit) for visit in near]
     kept, *others = near
     for other in others:
       self._store.join_visits(kept.id, other.id)
-    return kept._replace(
-      first=min(time, kept.first), reach=max([time, *(v.reach for v in near)])
+    grown = kept._replace(
+      first=min(row.time, kept.first),
+      reach=max([row.time, *(v.reach for v in near)]),
     )
-
-  def _visit(
-    self,
-    near: Sequence[row_types.Visit],
-    row: row_types.Row,
-    last: Sequence[int],
-  ) -> row_types.Visit:
-    """The visit of a row, which grows by it and may join two.
-
-    Args:
-      near: what it may belong to.
-      row: the row.
-      last: times of the last rows of those that have some.
-    """
-    if not near:
-      return self._new_visit(row)
-    kept = self._reopened(self._joined(near, row.time))
-    kept = kept._replace(last=max([row.time, *last]))
-    self._store.put_visit(kept)
-    return kept
-
-  def _new_visit(self, row: row_types.Row) -> row_types.Visit:
-    self._new_visits += 1
-    return self._store.add_visit(row.owner, row.time)
+    if grown != kept:
+      self._store.put_visit(grown)
+    return grown
 
   def _relabel(
     self, row: row_types.Row, event: row_types.Event, visit: row_types.Visit
@@ -291,7 +274,7 @@ class Change:
   def _counts_until(self, visit: row_types.Visit) -> int:
     """The last time at which something of a visit begins to count, ms."""
     # All visits of a session count as one until the session has rested.
-    visits = self._store.visits(visit.owner) if visit.of_session else [visit]
+    visits = self._store.visits(visit.owner) if visit.owner >= 0 else [visit]
     times = [one.reach + self._shape.idle_ms for one in visits]
     for event in self._store.events(visit.id):
       times += [when for _, when, _ in self._told(event, visit.last)]
@@ -319,7 +302,10 @@ class OfEvents(Change):
       self.found['ignored'] += 1
       return
     self._pass(row.time)
-    visit = self._grown(row)
+    near = self._near(row)
+    visit = self._grown(row, near)
+    if len(near) > 1:
+      self._unite(visit.id)
     visits = [visit.id]
     if row.session is not None:
       visits = [one.id for one in self._store.visits(row.owner)]
@@ -355,19 +341,6 @@ class OfEvents(Change):
     for visit in visits:
       for event in self._store.events(visit, end, row_types.NEVER):
         self._drop(event, waits=True)
-
-  def _grown(self, row: row_types.Row) -> row_types.Visit:
-    """The visit of an event, which grows by it and may join two."""
-    idle = self._shape.idle_ms
-    near = self._store.near(row.owner, row.time - idle, row.time + idle)
-    if not near:
-      return self._new_visit(row)
-    grown = self._joined(near, row.time)
-    if grown != near[0]:
-      self._store.put_visit(grown)
-    if len(near) > 1:
-      self._unite(grown.id)
-    return grown
 
   def _unite(self, visit: int) -> None:
     """Joins rows of one item, of visits that have become one."""

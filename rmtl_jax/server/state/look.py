@@ -160,7 +160,8 @@ class Look:
 
   def rows_since(self, row: row_types.Row, time: int) -> int:
     """How many earlier rows of a row's session there are from a time on."""
-    return self._store.rows_since(self.session(row).ids, time, row.time)
+    session = self.session(row)
+    return session.count - self._store.extent(session.ids, time)[0]
 
   def times(self, row: row_types.Row) -> np.ndarray:
     """Times of the earlier rows of a row's session."""

@@ -93,7 +93,8 @@ class Reader:
       needs_tastes=not of_events and (needs.tastes or not scored),
     )
     for chunk in table.chunks(_CHUNK):
-      rows = self._plain(chunk.table, scored)
+      plain = self._keys if scored else self._labelled
+      rows: Sequence[row_types.Row | None] | None = plain(chunk.table)
       if rows is None:
         rows = self._queried(chunk, scored)
       if scored:
@@ -135,16 +136,8 @@ class Reader:
       rows[number] = read[n]._replace(labels=labels, event=columns['event'][n])
     return rows
 
-  def _plain(
-    self, table: pa.Table, scored: bool
-  ) -> Sequence[row_types.Row | None] | None:
-    """Rows of plain values, without a query.
-
-    Returns:
-      What the query gives; None if only that can tell, which may then raise.
-    """
-    if scored:
-      return self._keys(table)
+  def _labelled(self, table: pa.Table) -> list[row_types.Row] | None:
+    """As `_keys`, with plain labels."""
     of = self.schema
     if not self._has_plain_labels:
       return None
@@ -181,8 +174,13 @@ class Reader:
     fields = [None] * len(names) + [of.lists.get(name) for name in of.tastes]
     names = (*names, *of.tastes.values())
     texts: list[list[Any]] = []
+    assert of.time is not None
+    first, last = value_checks.time_range(of.any_dates)
     try:
-      times = self._times(table)
+      found = lookup.milliseconds(table[of.time].combine_chunks(), of.clock)
+      times = [ms for ms in found if ms is not None and first <= ms <= last]
+      if of.missing_in(of.time).values or len(times) < len(found):
+        return None
       for name, field in zip(names, fields, strict=True):
         if name is None or name not in table.column_names:
           texts.append([None] * table.num_rows)
@@ -203,24 +201,6 @@ class Reader:
     if any(s is None and u is None for s, u in zip(*texts[:2], strict=True)):
       return None
     return _rows(texts, times)
-
-  def _times(self, table: pa.Table) -> list[int]:
-    """Times as ms.
-
-    Raises:
-      lookup.Undecided: only a query can decide.
-    """
-    assert self.schema.time is not None
-    column = table[self.schema.time].combine_chunks()
-    missing = self.schema.missing_in(self.schema.time)
-    if missing.values:
-      raise lookup.Undecided
-    found = lookup.milliseconds(column, self.schema.clock)
-    first, last = value_checks.time_range(self.schema.any_dates)
-    known = [ms for ms in found if ms is not None and first <= ms <= last]
-    if len(known) < len(found):
-      raise lookup.Undecided
-    return known
 
   def _select(self, chunk: raw_rows.Chunk, scored: bool) -> pa.Table:
     item = sql.quote(past_log.item_column(self.schema))

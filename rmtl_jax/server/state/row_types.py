@@ -162,11 +162,6 @@ class Visit(NamedTuple):
   reach: int
   open: bool
 
-  @property
-  def of_session(self) -> bool:
-    """Whether it belongs to a session with an id."""
-    return self.owner >= 0
-
 
 def different(values: Iterable[str | None]) -> Value:
   """The different values of a list, as the SQL of `tastes` takes them."""

@@ -163,12 +163,6 @@ def tells(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
   )
 
 
-def counts(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
-  """Whether a row counts in rates."""
-  given = [label is not None for label, _ in labels]
-  return any(given) if rates.apart(tasks) else all(given)
-
-
 def told(
   labels: Labels, tasks: Sequence[source.SourceTask], known: int
 ) -> Iterator[tuple[str, int, int]]:
@@ -180,7 +174,8 @@ def told(
   Args:
     known: when the row's session has rested.
   """
-  if not counts(labels, tasks):
+  given = [label is not None for label, _ in labels]
+  if not (any(given) if rates.apart(tasks) else all(given)):
     return
   yield 'n', known, 1
   for i, (label, time) in enumerate(labels):

@@ -158,7 +158,7 @@ class Store:
     self._run('PRAGMA synchronous = FULL')
     self._run('PRAGMA cache_size = -65536')
     self._run('PRAGMA trusted_schema = OFF')
-    version = self._version()
+    version = self._rows('PRAGMA user_version')[0][0]
     if version not in (0, _VERSION):
       raise types.InputError(
         f'{self._where}: is of version {version}, expected {_VERSION}; name'
@@ -178,9 +178,6 @@ class Store:
         ):
           self._run(f'CREATE INDEX IF NOT EXISTS {index}')
         self._run(f'PRAGMA user_version = {_VERSION}')
-
-  def _version(self) -> int:
-    return self._rows('PRAGMA user_version')[0][0]
 
   def _write_ahead(self) -> None:
     until = time.monotonic() + _PATIENCE
@@ -475,14 +472,6 @@ class Store:
       row_types.Told(*found[at : at + 4]) for at in range(0, len(found), 4)
     ]
 
-  def rows_since(self, visits: Sequence[int], first: int, end: int) -> int:
-    """How many rows of visits there are from a time to another."""
-    return self._rows(
-      'SELECT count(*) FROM json_each(?1) CROSS JOIN events ON visit = value'
-      ' WHERE time >= ?2 AND time < ?3',
-      *(json.dumps(visits), first, end),
-    )[0][0]
-
   def times(self, visits: Sequence[int], end: int) -> np.ndarray:
     """Times of the earlier rows of visits, in order, i64[rows]."""
     # As one text of small numbers: a session may have thousands of rows.
@@ -623,7 +612,7 @@ class Store:
       json.dumps(list(keys)),
     )
     found = {
-      key: dict(zip(self._sums, map(_or_zero, settled), strict=True))
+      key: {name: n or 0 for name, n in zip(self._sums, settled, strict=True)}
       for key, _, *settled in rows
     }
     for is_busy, query in enumerate(self._sum):
@@ -709,10 +698,6 @@ def _told_sql(place: int) -> str:
     f' coalesce(sum({label}) FILTER (WHERE {known}), 0),'
     f' count({label}) FILTER (WHERE {known})'
   )
-
-
-def _or_zero(number: int | None) -> int:
-  return number or 0
 
 
 def _pairs(event: row_types.Event) -> list[int | None]:
