@@ -37,7 +37,11 @@ class Snapshot(NamedTuple):
 
 
 class KeptHistory:
-  """Earlier rows, read and checked once; threads may share it."""
+  """Earlier rows, read and checked once; threads may share it.
+
+  Attributes:
+    seen: the current snapshot.
+  """
 
   def __init__(
     self,
@@ -60,10 +64,10 @@ class KeptHistory:
       f'CREATE TABLE {_KEYS} (row_id BIGINT, session VARCHAR, "user" VARCHAR,'
       ' item VARCHAR)'
     )
-    self._seen = Snapshot(0, frozenset(row_past.KEYS))
+    self.seen = Snapshot(0, frozenset(row_past.KEYS))
 
   def __len__(self) -> int:
-    return self._seen.rows
+    return self.seen.rows
 
   def append(self, parts: Iterable[raw_rows.Rows], size: int) -> None:
     """Adds rows, all or none.
@@ -83,12 +87,12 @@ class KeptHistory:
         self._past.start_after(before)
         raise
       self._connection.commit()
-      self._seen = Snapshot(self._past.first, numbers)
+      self.seen = Snapshot(self._past.first, numbers)
 
   def _add_keys(self, first: int) -> frozenset[str]:
     """Writes the keys of rows from `first` on; which keys are numbers still."""
     found = self._past.keys(first)
-    numbers = set(self._seen.numbers)
+    numbers = set(self.seen.numbers)
     columns = {'row_id': found['row_id']}
     for name in ('session', 'user'):
       values = found[name].combine_chunks()
@@ -101,11 +105,6 @@ class KeptHistory:
 
   def _spelled_items(self, values: pa.Array) -> pa.Array:
     return values if self._items is None else self._items.spelled(values)
-
-  @property
-  def snapshot(self) -> Snapshot:
-    """The current snapshot."""
-    return self._seen
 
   def near(self, seen: Snapshot, keys: pa.Table) -> pa.Table:
     """Rows of the log that the past of a request is made of, in their order.

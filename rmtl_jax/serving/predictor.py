@@ -70,18 +70,16 @@ class Predictor(scorer.Scorer):
   @programs.in_32_bits
   def network(self, *inputs: Any) -> np.ndarray:
     """See `Scorer.network`."""
-    if self.needs.sessions:
-      return self._predict_few(types.Inputs(*inputs))
-    return self._predict_few(types.Inputs(*(x[None] for x in inputs)))[0]
-
-  def _predict_few(self, lanes: types.Inputs) -> np.ndarray:
+    has_lanes = self.needs.sessions
+    lanes = types.Inputs(*(x if has_lanes else x[None] for x in inputs))
     # A caller may forbid implicit transfers (jax_transfer_guard). These are
     # meant, and `device_put` takes 20 times as long as the call.
     with (
       jax.transfer_guard_host_to_device('allow'),
       jax.transfer_guard_device_to_host('allow'),
     ):
-      return np.asarray(self._few(self.params, lanes))
+      found = np.asarray(self._few(self.params, lanes))
+    return found if has_lanes else found[0]
 
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
     """See `Scorer.infer`."""

@@ -114,6 +114,10 @@ class Slates:
     """The columns to add."""
     return tuple(feature.column for feature in self._features)
 
+  def added(self, schema: pa.Schema) -> tuple[str, ...]:
+    """The columns to add to rows: none where they have some of them."""
+    return () if {*self.columns} & {*schema.names} else self.columns
+
   def of_rows(self, rows: raw_rows.Rows) -> raw_rows.RowReader | None:
     """The columns of rows, in their order.
 
@@ -124,10 +128,9 @@ class Slates:
       None where there is nothing to compute, or the rows have the columns.
 
     Raises:
-      types.InputError: a column that is missing or of another type, or some of
-        the columns to add are there.
+      types.InputError: a column that is missing or of another type.
     """
-    if not self._is_wanted(rows.schema, rows.path):
+    if not self.added(rows.schema):
       return None
     read = self._read(rows.schema, rows.path)
     parts = [c.table.select(read) for c in rows.chunks(_CHUNK)]
@@ -136,19 +139,9 @@ class Slates:
 
   def of_table(self, table: pa.Table, path: str) -> pa.Table | None:
     """As `of_rows`, of rows that are shown together and no others."""
-    if not self._is_wanted(table.schema, path):
+    if not self.added(table.schema):
       return None
     return self._compute(table.select(self._read(table.schema, path)), path)
-
-  def _is_wanted(self, schema: pa.Schema, path: str) -> bool:
-    given = [name for name in self.columns if name in schema.names]
-    if given and len(given) < len(self.columns):
-      lacks = next(name for name in self.columns if name not in given)
-      raise types.InputError(
-        f'{path}: has column {given[0]!r} and no column {lacks!r}; give all'
-        ' features of the slate or none'
-      )
-    return len(given) < len(self.columns)
 
   def _read(self, schema: pa.Schema, path: str) -> list[str]:
     """The columns to read, checked."""

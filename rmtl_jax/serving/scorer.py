@@ -290,7 +290,7 @@ class Scorer(abc.ABC):
     # Without a past, rows stream through; with one, all of them are needed
     # before the first can be predicted for.
     if self._is_complete(rows, history, notes):
-      self.encoder.check(rows.schema, rows.path, self._own(rows))
+      self.encoder.check(rows.schema, rows.path, self.slates.added(rows.schema))
       with contextlib.ExitStack() as stack:
         if self.slates.columns and raw_rows.are_read_once(rows):
           directory = stack.enter_context(row_past.scratch_directory())
@@ -298,9 +298,8 @@ class Scorer(abc.ABC):
         for chunk, inputs in self._encoded(rows, notes):
           yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       return
-    self.encoder.check(
-      rows.schema, rows.path, (*self.needs.columns, *self._own(rows))
-    )
+    added = self.slates.added(rows.schema)
+    self.encoder.check(rows.schema, rows.path, (*self.needs.columns, *added))
     with row_past.scratch_database(memory_limit) as (connection, directory):
       again = raw_rows.make_rereadable(rows, directory)
       past = self._past(connection, again, history)
@@ -328,7 +327,7 @@ class Scorer(abc.ABC):
     """The past of rows to predict for, computed."""
     past = row_past.Past(connection, self.manifest, self.needs)
     if isinstance(history, kept_lib.KeptHistory):
-      seen = history.snapshot
+      seen = history.seen
       past.start_after(seen.rows)
       past.add(rows, scored=True, size=self.chunk_rows)
       past.add_kept(history.near(seen, past.keys()), seen.numbers)
@@ -361,20 +360,14 @@ class Scorer(abc.ABC):
       return not self.needs
     if self.needs.sessions:
       self.needs.check_absent(given, rows.path, 'session')
-    elif len(given) == len(computed):
-      return True
+    elif given or not computed:
+      return True  # of some alone the encoder tells which is missing
     if self.needs.user_history:
       names = ', '.join(computed)
       raise types.InputError(
         f'{rows.path}: the model has as-of features, which take the past: give'
         ' a history (`history=`; on the command line --history), or all of them'
         f' as columns ({names})'
-      )
-    if given:
-      lacks = next(name for name in computed if name not in given)
-      raise types.InputError(
-        f'{rows.path}: has column {given[0]!r} and no column {lacks!r}; give'
-        ' all as-of features or none'
       )
     return False
 
@@ -389,10 +382,6 @@ class Scorer(abc.ABC):
     """
     found = self.slates.of_table(table, path)
     return table if found is None else with_columns(table, found)
-
-  def _own(self, rows: raw_rows.Rows) -> list[str]:
-    """The columns of slates that rows lack, which are computed."""
-    return [n for n in self.slates.columns if n not in rows.schema.names]
 
   def _encoded(
     self,

@@ -174,7 +174,7 @@ def test_the_columns_may_be_given(model):
   expected = model.predict(table)['book']
   np.testing.assert_array_equal(model.predict(given)['book'], expected)
   first, *others = model.slates.columns
-  with pytest.raises(types.InputError, match=f'no column {first!r}; give all'):
+  with pytest.raises(types.InputError, match=f'no column {first!r}; it'):
     model.predict(given.drop_columns([first]))
   assert others
 

@@ -330,14 +330,24 @@ def _value(field: source.SourceField, shape: shape_lib.Shape) -> _Value:
     return lambda look, row: rate(*look.rate(row, by, place))
   if group == recency.GROUP:
     return lambda look, row: _gap(row, look.last(row, f'k{place}'))
-  # Of feedback; see feedback.features_sql.
-  if task.is_ranked:
-    return lambda look, row: rate(*look.session(row).told[place][2:])
-  if 'counts' in field.details:
-    return lambda look, row: _since(look, row, place)
-  if not has_rate:
-    return lambda look, row: _positives(look, row, place)
-  return lambda look, row: _session_rate(look, row, place, prior)
+
+  def of_session(look: Look, row: row_types.Row) -> float | None:
+    """As feedback.features_sql."""
+    session = look.session(row)
+    told = session.told[place]
+    if task.is_ranked:
+      return rate(told.total, told.labels)
+    if 'counts' in field.details:
+      # Rows of one time have one position: that of the first of them.
+      return None if told.last is None else look.rows_since(row, told.last)
+    if not session.count:
+      return None
+    if not has_rate:
+      return float(told.positives)
+    known = told.positives + feedback.WEIGHT * prior
+    return known / (session.count + feedback.WEIGHT)
+
+  return of_session
 
 
 def _window(field: source.SourceField) -> _Value:
@@ -370,27 +380,6 @@ _WINDOWS: dict[tuple[str, str], _Value] = {
   ('user', 'last'): lambda look, row: _gap(row, look.last(row, 'rows')),
   ('item', 'rows'): lambda look, row: _number(look.rows(row, 'item')),
 }
-
-
-def _positives(look: Look, row: row_types.Row, place: int) -> float | None:
-  session = look.session(row)
-  return float(session.told[place].positives) if session.count else None
-
-
-def _session_rate(
-  look: Look, row: row_types.Row, place: int, prior: float
-) -> float | None:
-  session = look.session(row)
-  if not session.count:
-    return None
-  known = session.told[place].positives + feedback.WEIGHT * prior
-  return known / (session.count + feedback.WEIGHT)
-
-
-def _since(look: Look, row: row_types.Row, place: int) -> float | None:
-  last = look.session(row).told[place].last
-  # Rows of one time have one position: that of the first of them.
-  return None if last is None else float(look.rows_since(row, last))
 
 
 def _histories(
