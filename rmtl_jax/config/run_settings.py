@@ -60,9 +60,8 @@ class NetworkConfig:
     bottom_units: layers of the bottom (or of an expert); 0: by the data.
     tower_units: layers of a task's tower, before its last layer of one unit;
       0: by the data.
-    num_experts: experts of omoe and mmoe; ple and home have half of them
-      shared and half of them for each task; adatt has as many in all, split
-      over the tasks.
+    num_experts: experts of omoe and mmoe; ple has half of them shared and half
+      of them for each task; adatt has as many in all, split over the tasks.
     dropout: rate after every hidden layer, training only.
     id_dropout: share of the categories that training replaces by row 0
       (unseen), so that row 0 learns what to expect of categories that train

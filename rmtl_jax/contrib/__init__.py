@@ -15,16 +15,13 @@ backbone_registry.BACKBONES.register(
   )
 )
 
-for _name, _class, _experts in (
-  ('dbmtl', 'Dbmtl', 1),
-  ('cross_stitch', 'CrossStitch', 1),
-  ('adatt', 'Adatt', 1),
-  ('home', 'Home', 2),
+for _name, _class in (
+  ('dbmtl', 'Dbmtl'),
+  ('cross_stitch', 'CrossStitch'),
+  ('adatt', 'Adatt'),
 ):
   backbone_registry.BACKBONES.register(
     backbone_registry.BackboneRecord(
-      _name,
-      registry.lazy(f'{__name__}.{_name}', _class),
-      min_experts=_experts,
+      _name, registry.lazy(f'{__name__}.{_name}', _class)
     )
   )

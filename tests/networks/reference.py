@@ -288,57 +288,6 @@ def adatt(spec, config, params, x):
   ]
 
 
-def home(spec, config, params, x):
-  tasks, units = range(spec.num_tasks), config.bottom_units
-  common = config.num_experts // 2
-  each = config.num_experts - common
-  count, columns = each * spec.num_tasks + common, Columns(params['first'])
-  outputs = [columns.take(x, units[0]) for _ in range(count)]
-  gates = [columns.take(x, each + common) for _ in tasks]
-  shared = columns.take(x, count) if len(units) > 1 else None
-  own, paths = [columns.take(x, each) for _ in tasks], []
-
-  def weights(z):
-    return [sigmoid(z[0])] if len(z) == 1 else softmax(z)
-
-  for i in range(len(units)):
-    if i > 0:
-      level = params[f'level_{i}']
-      outputs = []
-      for e in range(count):
-        path = paths[min(e // each, spec.num_tasks)]
-        z = dense(path, *member(level['down'], e))
-        z = dense(z, *member(level['up'], e))
-        path = 2 * sigmoid(z) * path
-        outputs.append(dense(path, *member(level['experts'], e)))
-      z = [
-        dense(
-          paths[k], level[f'gate_{k}']['kernel'], level[f'gate_{k}']['bias']
-        )
-        for k in tasks
-      ]
-      gates, own = [v[:-each] for v in z], [v[-each:] for v in z]
-      if i < len(units) - 1:
-        gate = level['gate_shared']
-        shared = dense(paths[-1], gate['kernel'], gate['bias'])
-    norm = params[f'activation_{i}']
-    for e, h in enumerate(outputs):
-      z = (h - h.mean()) / np.sqrt(h.var() + 1e-5)
-      z = z * norm['scale'][e] + norm['shift'][e]
-      outputs[e] = z * sigmoid(z)
-    mine = [outputs[k * each : (k + 1) * each] for k in tasks]
-    paths = [
-      mixture(weights(gates[k]), mine[k] + outputs[each * len(tasks) :])
-      + mixture(weights(own[k]), mine[k])
-      for k in tasks
-    ]
-    if i < len(units) - 1:
-      paths.append(mixture(weights(shared), outputs))
-  return [
-    tower(paths[k], params['towers'], k, config.tower_units) for k in tasks
-  ]
-
-
 def critic(spec, config, head, params, x, actions):
   """Q of one row; x are its features."""
   units, first = config.bottom_units, params['first']
@@ -383,7 +332,6 @@ BACKBONES = {
   'dbmtl': dbmtl,
   'cross_stitch': cross_stitch,
   'adatt': adatt,
-  'home': home,
 }
 
 

@@ -41,7 +41,7 @@ def check_round_trip(scorer, directory, *args):
     np.testing.assert_allclose(found[task], values, rtol=0.0, atol=1e-6)
 
 
-@pytest.mark.parametrize('backbone', ['esmm', 'home'])
+@pytest.mark.parametrize('backbone', ['esmm', 'adatt'])
 def test_every_backbone(run_dir, tmp_path, backbone):
   raw = table_run.table(60)
   columns = {name: raw[name].to_pylist() for name in table_run.FEATURES}
