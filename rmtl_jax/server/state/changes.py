@@ -96,12 +96,13 @@ class Change:
     near = [late.get(visit.id, visit) for visit in near]
     if row.time >= end:
       if near:
-        self._grown(row, near)
+        self._store.put_visit(self._grown(row, near))
       self.found['late'] += 1
       return
     last = [row.time, *(v.last for v in near if v.id not in late)]
     visit = self._reopened(self._grown(row, near))._replace(last=max(last))
-    self._store.put_visit(visit)
+    if near:
+      self._store.put_visit(visit)
     labels = shape_lib.censored(row.labels, self._shape.tasks, row.time, end)
     self._add_event(self._event(visit.id, row, row.time, labels))
     self._pass(row.time)
@@ -181,7 +182,10 @@ class Change:
   def _grown(
     self, row: row_types.Row, near: Sequence[row_types.Visit]
   ) -> row_types.Visit:
-    """The visit of a row, which grows by it and may join two that are near."""
+    """The visit of a row, which grows by it and may join two that are near.
+
+    A new visit is written; one that has grown is left to the caller.
+    """
     if not near:
       self._new_visits += 1
       return self._store.add_visit(row.owner, row.time)
@@ -190,13 +194,10 @@ class Change:
     kept, *others = near
     for other in others:
       self._store.join_visits(kept.id, other.id)
-    grown = kept._replace(
+    return kept._replace(
       first=min(row.time, kept.first),
       reach=max([row.time, *(v.reach for v in near)]),
     )
-    if grown != kept:
-      self._store.put_visit(grown)
-    return grown
 
   def _relabel(
     self, row: row_types.Row, event: row_types.Event, visit: row_types.Visit
@@ -304,6 +305,8 @@ class OfEvents(Change):
     self._pass(row.time)
     near = self._near(row)
     visit = self._grown(row, near)
+    if near:
+      self._store.put_visit(visit)
     if len(near) > 1:
       self._unite(visit.id)
     visits = [visit.id]
