@@ -348,7 +348,10 @@ def _page(
     sections.append(
       pages.Section(
         'Learning',
-        ['Epoch 0 is the model before the stage.'],
+        [
+          'Each member of an ensemble has a line style. A kept epoch 0 is the'
+          ' model before the stage, which is not drawn.'
+        ],
         [run_pictures.learning(record, history)],
       )
     )
