@@ -153,9 +153,6 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.evaluation.metric_registry import (
     register_metric as register_metric,
   )
-  from rmtl_jax.preparation.source import SourceField as SourceField
-  from rmtl_jax.preparation.source import SourceTable as SourceTable
-  from rmtl_jax.preparation.source import SourceTask as SourceTask
   from rmtl_jax.networks.from_settings import (
     register_backbone as register_backbone,
   )
@@ -166,7 +163,6 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.weighting.weighting_registry import (
     register_weighting as register_weighting,
   )
-  from rmtl_jax.preparation.sources import register_source as register_source
   # isort: on
 
 __version__ = '0.1.0'

@@ -7,7 +7,6 @@ from typing import Any
 from rmtl_jax.balancing import balancer_registry
 from rmtl_jax.evaluation import metric_registry
 from rmtl_jax.networks import backbone_registry
-from rmtl_jax.preparation import sources
 from rmtl_jax.runtime.tracking import trackers
 from rmtl_jax.weighting import weighting_registry
 
@@ -21,7 +20,6 @@ class Registries:
       backbone_registry.BACKBONES._records,
       metric_registry.RECORDS._records,
       weighting_registry.RECORDS._records,
-      sources.RECORDS._records,
       trackers.TRACKERS._records,
       balancer_registry.RECORDS._records,
     )

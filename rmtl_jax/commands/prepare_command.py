@@ -81,15 +81,16 @@ def check_source(
   prepare_settings.validate(config)
   source = config.source
   record = sources.RECORDS.find(source)
-  if record.settings is None or config.extend:
+  if config.extend:
     return
+  of_some = {name for one in sources.RECORDS.values() for name in one.settings}
   for field in dataclasses.fields(config):
     name = field.name
     if name not in values or not values[name].present:
       continue
     if name == 'raw_dir' and not record.holds:
       what = 'reads no files'
-    elif name not in record.settings and sources.is_of_some(name):
+    elif name in of_some - {*record.settings}:
       what = 'does not read it'
     else:
       continue

@@ -91,7 +91,7 @@ def _check(
   config: prepare_settings.PrepareConfig, table: Any, schema: Any
 ) -> None:
   """Refuses settings that contradict what is handed over."""
-  reads = sources.RECORDS.find(config.source).settings or ()
+  reads = sources.RECORDS.find(config.source).settings
   if 'schema' not in reads or (table is not None and config.source != 'table'):
     raise types.InputError(
       f'source: {config.source!r} reads files of its own, no table or schema'

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,37 +34,6 @@ def tasks(
     _task(connection, table, task, where, task.name in weighted)
     for task in found
   )
-
-
-def of_files(
-  directory: pathlib.Path, found: Sequence[source.SourceTask], where: str
-) -> tuple[manifest_lib.Task, ...]:
-  """`tasks` of Parquet files that another engine wrote, split by split.
-
-  Args:
-    directory: with a directory of files per split.
-    where: the log, for errors.
-
-  Raises:
-    types.InputError: as for `tasks`.
-  """
-  names = sql.quote_all(
-    [f'y_{task.name}' for task in found]
-    + [f'w_{name}' for name in label_sql.weighted(found)]
-  )
-  with (
-    contextlib.ExitStack() as held,
-    sql.translate_errors(),
-    sql.connect() as connection,
-  ):
-    parts = [
-      f'SELECT {i} AS split, {names}'
-      f' FROM {held.enter_context(sql.scan_file(path, "parquet"))}'
-      for i, name in enumerate(manifest_lib.SPLITS)
-      for path in sorted((directory / name).glob('*.parquet'))
-    ]
-    table = f'({" UNION ALL ".join(parts)})'
-    return tasks(connection, table, found, where)
 
 
 def _task(

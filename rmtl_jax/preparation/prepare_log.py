@@ -241,7 +241,6 @@ def run(
     options={name: getattr(config, name) for name in _RECORDED}
     | {n: v for n in _RECORDED_IF if (v := getattr(config, n))}
     | rule.record()
-    | _delays(config.source, rows)
     | rows.options,
     source_files=source_files,
     report=report,
@@ -261,13 +260,6 @@ def _end(
   return sql.fetch_value(
     connection, f'SELECT max(greatest(timestamp, {times})) + 1 FROM {rows.view}'
   )
-
-
-def _delays(name: str, rows: source.SourceTable) -> dict[str, Any]:
-  """Label times that neither a schema nor the source's record has."""
-  delays = source.delays(rows.tasks)
-  is_told = 'schema' in rows.options or sources.RECORDS.find(name).tasks
-  return {source.DELAYS: delays} if delays and not is_told else {}
 
 
 def _find_places(

@@ -44,8 +44,6 @@ TRANSFORMS = ('standard', 'log1p', 'bins')
 # Reasons for dropping rows, in the manifest.
 AFTER_END = 'after the end of {}, in a session that starts in it'
 LABEL_UNKNOWN = 'label not yet known at the end of {}'
-# Option of prepared data whose source's record tells no tasks: ms by task.
-DELAYS = 'label_delays_ms'
 # The side of a field that describes neither user nor item, such as the hour.
 NO_SIDE = ''
 # Of the view's columns, by the kind of their field.
@@ -229,15 +227,6 @@ def delayed(tasks: Sequence[SourceTask]) -> list[SourceTask]:
 def fastest(tasks: Sequence[SourceTask]) -> SourceTask:
   """The task with the shortest delay: before it a row has no label at all."""
   return min(tasks, key=lambda task: task.delay_ms)
-
-
-def delays(tasks: Sequence[SourceTask]) -> dict[str, int]:
-  """The delays of labels, ms, where they are known, by task."""
-  return {
-    task.name: task.known_after_ms
-    for task in tasks
-    if task.known_after_ms is not None
-  }
 
 
 def with_label_time(tasks: Sequence[SourceTask]) -> list[int]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import ranks, source, sources
 from rmtl_jax.preparation import schema as schema_lib
@@ -141,17 +140,11 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       tastes=tastes,
       lists=lists,
     )
-  # Data of a source that is not registered here can be served all the same.
   record = sources.RECORDS.get(manifest.source)
-  tasks = record.tasks if record else ()
-  if not tasks:
-    delays = _delays(manifest)
-    tasks = tuple(
-      source.SourceTask(
-        t.name, t.after, kind=t.kind, known_after_ms=delays.get(t.name)
-      )
-      for t in manifest.tasks
-    )
+  # Other programs may have written the data.
+  tasks = (record.tasks if record else ()) or tuple(
+    source.SourceTask(t.name, t.after, kind=t.kind) for t in manifest.tasks
+  )
   tasks = source.rated(ranks.recorded(manifest.options, tasks))
   return LogSchema(
     time='timestamp',
@@ -167,19 +160,6 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     tastes=tastes,
     lists=lists,
   )
-
-
-def _delays(manifest: manifest_lib.Manifest) -> dict[str, int]:
-  """The delays of labels that prepared data record, ms."""
-  found = manifest.options.get(source.DELAYS, {})
-  if not isinstance(found, dict) or not all(
-    type(ms) is int and 0 <= ms < 2**62 for ms in found.values()
-  ):
-    raise types.InputError(
-      f'manifest.json: options: {source.DELAYS}: expected ms by task; prepare'
-      ' the data again'
-    )
-  return found
 
 
 def outcome_columns(manifest: manifest_lib.Manifest) -> frozenset[str]:

@@ -1,14 +1,11 @@
 """Tasks of several kinds, from a schema to prepared data."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from rmtl_jax.data import columns, manifest_file
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import contract as rules
-from rmtl_jax.preparation import label_statistics, schema
 from tests.preparation import raw_files
 
 TASKS = [
@@ -96,9 +93,3 @@ def test_prepared_data_keep_their_contract_and_are_read(tmp_path):
   train = columns.read_split(out, manifest, 'train')
   np.testing.assert_array_equal(train.labels[:4, 2], [0, 10, 0, 40])
   np.testing.assert_array_equal(train.labels[:2, 4], [-6.5, -5.5])
-  again = label_statistics.of_files(
-    out, schema.parse(manifest.options['schema']).tasks, 'log'
-  )
-  assert [dataclasses.replace(t, levels=tuple(t.levels)) for t in again] == [
-    dataclasses.replace(t, levels=tuple(t.levels)) for t in manifest.tasks
-  ]

@@ -1,4 +1,4 @@
-"""A source, a backbone and a weighting of one's own, from log to metrics."""
+"""A backbone, a metric and a weighting of one's own, from log to metrics."""
 
 import json
 
@@ -11,33 +11,31 @@ from rmtl_jax import cli
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer
-from rmtl_jax.preparation.raw import raw_files as raw
 from tests import paper
 from tests import registries as registries_lib
 
+_SCHEMA = {
+  'session': 'session',
+  'user': 'user',
+  'item': 'item',
+  'time': {'column': 'time'},
+  'categorical': ['user', 'item'],
+  'tasks': ['click'],
+}
 
-def _read(connection, raw_dir, options):
+
+def _log():
   """400 rows of 80 sessions; what is clicked depends on the item alone."""
-  connection.sql(
-    """CREATE TABLE log AS SELECT
-      i AS row_id, i // 5 AS session, i % 40 AS user,
-      1_704_067_200_000 + 1000 * i AS timestamp,
-      i % 40 AS f_user, (7 * i) % 9 AS f_item,
-      CAST((7 * i) % 9 < 4 AS DOUBLE) AS y_click
-    FROM range(400) rows(i)"""
-  )
-  return rmtl_jax.SourceTable(
-    view='log',
-    fields=(
-      rmtl_jax.SourceField('user', 'categorical'),
-      rmtl_jax.SourceField('item', 'categorical'),
-    ),
-    tasks=(rmtl_jax.SourceTask('click'),),
-    table=raw.RawTable('log', ()),
-    has_session=True,
-    user_field='user',
-    item_field='item',
-  )
+  return [
+    {
+      'session': i // 5,
+      'user': i % 40,
+      'time': 1_704_067_200_000 + 1000 * i,
+      'item': 7 * i % 9,
+      'click': int(7 * i % 9 < 4),
+    }
+    for i in range(400)
+  ]
 
 
 class _Wide(nnx.Module):
@@ -66,13 +64,14 @@ def _accuracy(labels, probabilities, rows):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures('registries')
-def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
-  rmtl_jax.register_source('mine', _read, holds='')
+def test_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   rmtl_jax.register_backbone('wide', _Wide)
   rmtl_jax.register_metric('accuracy', _accuracy, label='share right')
   data, run = tmp_path / 'data', tmp_path / 'run'
   rmtl_jax.prepare(
-    rmtl_jax.PrepareConfig(source='mine', data_dir=str(data), as_of=())
+    rmtl_jax.PrepareConfig(data_dir=str(data), as_of=('none',)),
+    table=_log(),
+    schema=_SCHEMA,
   )
   settings = config_values.to_dict(_small('constant'))
   settings['backbone'], settings['pretrain']['max_epochs'] = 'wide', 6
@@ -85,7 +84,7 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
 
   assert cli.main(['rmtl', 'report', f'--workdir={run}']) == 0
   page = (run / 'report' / 'report.html').read_text()
-  assert 'wide on mine' in page
+  assert 'wide on table' in page
   assert f'>{values["accuracy"]:.4f}<' in page
   assert 'share right' in page
 

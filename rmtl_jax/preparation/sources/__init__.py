@@ -24,15 +24,14 @@ class Source:
     holds: what its raw directory holds; '' where it reads no files.
     tasks: its labels and when they become known, for models that are told
       their past when they serve; empty: as prepared data has them.
-    settings: of PrepareConfig those that it reads and not every source does;
-      None: nobody says, so none is refused.
+    settings: of PrepareConfig those that it reads and not every source does.
   """
 
   name: str
   read: source.Reader
   holds: str = 'the raw files'
   tasks: tuple[source.SourceTask, ...] = ()
-  settings: tuple[str, ...] | None = ()
+  settings: tuple[str, ...] = ()
 
 
 def _public(path: pathlib.Path) -> Source:
@@ -68,33 +67,3 @@ RECORDS = registry.Registry(
     ),
   ),
 )
-
-
-def register_source(
-  name: str,
-  read: source.Reader,
-  holds: str = Source.holds,
-  tasks: tuple[source.SourceTask, ...] = (),
-  settings: tuple[str, ...] | None = None,
-) -> None:
-  """Adds a source of the caller's own, in this process.
-
-  Args:
-    name: not one that exists.
-    read: the reader; its contract stands in `rmtl_jax.preparation.source`.
-    holds: what its raw directory holds; '' where it reads no files.
-    tasks: its labels and when they become known, for models that are told
-      their past when they serve; empty: as prepared data has them.
-    settings: of PrepareConfig those that it reads and not every source does;
-      `rmtl prepare` refuses those of other sources beside it. None: it
-      refuses none.
-
-  Raises:
-    types.InputError: the name is taken.
-  """
-  RECORDS.register(Source(name, read, holds, tasks, settings=settings))
-
-
-def is_of_some(setting: str) -> bool:
-  """Whether a setting is of some sources, and not of every one."""
-  return any(setting in (record.settings or ()) for record in RECORDS.values())
