@@ -69,9 +69,9 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.library.ranker import Ranker as Ranker
   from rmtl_jax.library.critic_rows import row_values as row_values
   from rmtl_jax.library.critic_rows import RowValues as RowValues
-  from rmtl_jax.library.studies import compare as compare
-  from rmtl_jax.library.studies import tune as tune
-  from rmtl_jax.library.studies import write_report as write_report
+  from rmtl_jax.studies.comparing import compare as compare
+  from rmtl_jax.studies.tuning import tune as tune
+  from rmtl_jax.report.write_report import write_report as write_report
   from rmtl_jax.serving.monitoring.judge import monitor as monitor
   from rmtl_jax.simulator.log import simulate as simulate
   from rmtl_jax.preparation.summary import summary as summary

@@ -193,12 +193,12 @@ def _tune(monkeypatch, tmp_path, *more):
     tiny.write_prepared(data)
   asked = []
 
-  def keep(config, wanted, path, data_dir, live, number):
-    del path, data_dir, live, number
+  def keep(config, wanted, *rest):
+    del rest
     asked.append((config, wanted))
     return 130
 
-  monkeypatch.setattr(tuning, 'tune', keep)
+  monkeypatch.setattr(tuning, '_tune', keep)
   workdir = f'--workdir={tmp_path / "tuning"}'
   code = _run('tune', workdir, f'--data_dir={data}', *SMALL, *more)
   return code, asked

@@ -73,12 +73,12 @@ def measure(point: Point, workdir: pathlib.Path, seeds: int) -> dict[str, Any]:
   if not (path / 'data' / 'manifest.json').exists():
     family.write_prepared(path / 'data', point.knobs)
   results = comparing.compare(
-    family.config(
-      point.embedding_dim, methods=(METHOD,), seeds=tuple(range(seeds))
-    ),
     path / 'comparison',
     path / 'data',
-    progress.Progress(brief=True),
+    config=family.config(
+      point.embedding_dim, methods=(METHOD,), seeds=tuple(range(seeds))
+    ),
+    live=progress.Progress(brief=True),
   )
   row: dict[str, Any] = {
     'angle': point.knobs.angle,

@@ -41,15 +41,15 @@ def execute(values: flags.FlagValues) -> int:
   config = _compared(config_flags.parse(values), values)
   common.check_paths(values, path)
   common.start_jax(values)
-  from rmtl_jax.library import studies
-  from rmtl_jax.report import comparison_report, pages
+  from rmtl_jax.report import comparison_report, pages, write_report
   from rmtl_jax.runtime import progress
+  from rmtl_jax.studies import comparing
 
   data_dir, manifest = common.study_data(values, path)
   config = config_lib.resolve(config, manifest, one_model=True)
   live = progress.Progress(brief=True)
   results = common.interruptible(
-    lambda number: studies.compare(
+    lambda number: comparing.compare(
       path, data_dir, config=config, live=live, interrupted=number
     )
   )
@@ -57,7 +57,7 @@ def execute(values: flags.FlagValues) -> int:
     return results
   live.clear()
   print(comparison_report.text(results))
-  report = studies.write_report(path)
+  report = write_report.write_report(path)
   print(pages.text_of_paths(results=path / 'results.json', report=report))
   return 0
 

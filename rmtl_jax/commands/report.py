@@ -20,9 +20,8 @@ def define(flag: common.Definer) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.start_on(values)
-  from rmtl_jax.library import studies
-  from rmtl_jax.report import pages
+  from rmtl_jax.report import pages, write_report
 
-  report = studies.write_report(path, values.output)
+  report = write_report.write_report(path, values.output)
   print(pages.text_of_paths(report=report))
   return 0

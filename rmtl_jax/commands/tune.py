@@ -57,7 +57,6 @@ def execute(values: flags.FlagValues) -> int:
   config = config_flags.parse(values)
   common.check_paths(values, path)
   common.start_jax(values)
-  from rmtl_jax.library import studies
   from rmtl_jax.report import pages, tuning_text
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies import search_space, tuning
@@ -76,7 +75,7 @@ def execute(values: flags.FlagValues) -> int:
   config = config_lib.resolve(config, manifest)
   live = progress.Progress(brief=True)
   record = common.interruptible(
-    lambda number: studies.tune(
+    lambda number: tuning.tune(
       path,
       data_dir,
       named,

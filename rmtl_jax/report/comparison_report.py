@@ -24,7 +24,6 @@ Table = pages.Table
 
 # Of differences between AUCs.
 UNIT = 1e-4
-_FILE = 'results.json'
 _ABOUT_DIFFERENCES = (
   'Paired by seed, ± standard error. The interval over seeds is'
   " Student's; the interval over sessions is the bootstrap's, of the mean over"
@@ -51,11 +50,6 @@ def text(results: Results) -> str:
   return '\n'.join([*parts, *map(terminal.filled, sentences)]) + '\n'
 
 
-def is_there(path: pathlib.Path) -> bool:
-  """Whether a directory is that of a comparison that has finished."""
-  return (path / _FILE).exists()
-
-
 @pages.style()
 def page(path: pathlib.Path) -> pages.Page:
   """Builds the page of a comparison.
@@ -66,7 +60,7 @@ def page(path: pathlib.Path) -> pages.Page:
   Raises:
     types.InputError: a damaged file.
   """
-  file = path / _FILE
+  file = path / 'results.json'
   results = json_files.read(file)
   with json_files.parsing(str(file)):
     config = config_values.from_dict(results['config'], path=f'{file}: config')

@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ from rmtl_jax import durable, json_files, types
 from rmtl_jax import run as run_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading, vectors
+from rmtl_jax.data import manifest_file, reading, vectors
 from rmtl_jax.evaluation import (
   bootstrap,
   comparison,
@@ -38,7 +39,7 @@ from rmtl_jax.evaluation import (
   validation_monitor,
 )
 from rmtl_jax.results import figures, list_starts, trained_ensemble
-from rmtl_jax.runtime import memory, provenance, workdir, writers
+from rmtl_jax.runtime import memory, programs, provenance, workdir, writers
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies import methods as methods_lib
 from rmtl_jax.training import actors, critics, delayed, saved, split_data
@@ -57,52 +58,74 @@ _BOOTSTRAP_SEED = 0
 _LONGEST_NAME = 120
 
 
+@programs.in_32_bits
 def compare(
-  config: config_lib.Config,
-  path: pathlib.Path,
-  data_dir: pathlib.Path,
+  path: str | os.PathLike[str],
+  data_dir: str | os.PathLike[str],
+  methods: Sequence[str] = (),
+  seeds: Sequence[int] = (),
+  config: config_lib.Config | None = None,
   live: progress_lib.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
 ) -> Record:
-  """Trains all methods and seeds of `config.compare`, and compares them.
+  """Trains methods x seeds on the same data, with paired tests and controls.
 
-  A restart on the same directory resumes: finished runs are read, not trained.
-  Seeds and methods may be added.
+  Runs that exist in the directory are not trained again, so an interrupted call
+  can be resumed, and seeds and methods may be added.
 
   Args:
-    config: settings; `compare` names methods, seeds and learning rates.
-    path: COMPARISON, created if missing; locked while this runs.
+    path: COMPARISON, created if missing; gets results.json, and
+      report/report.html by `write_report`.
+    data_dir: prepared data.
+    methods: backbones, with a weighting to fine-tune by it: `ple`,
+      `ple+critic`, `ple+critic@esmm` (critics of ESMM),
+      `ple+critic:weighting.lambda_=0.3` (another setting). The controls of
+      weighted ones are added, of backbones alone the first is the control of
+      the others. Empty: those of `config.compare`.
+    seeds: of the paired runs, 16 for a claim. Empty: those of
+      `config.compare`.
+    config: settings of every method; None: the recommended ones for the data,
+      of its member without ids.
+    live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
   Returns:
-    The content of COMPARISON/results.json: `methods`, `runs`, `tuning`,
-    `critics`, `summary`, `differences`, `verdicts`, the setting, `warnings`.
+    The content of results.json: `methods`, `runs`, `tuning`, `critics`,
+    `summary`, `differences`, `verdicts`, the setting, `warnings`.
 
   Raises:
-    types.InputError: bad data or methods, a directory of another comparison,
-      or a stage 1 that has not converged.
+    types.InputError: bad data, methods or settings, a directory of another
+      comparison, or a stage 1 that has not converged.
     epoch_loop.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss was not finite.
   """
-  config_values.validate(config)
-  methods = methods_lib.expand(config)
-  seeds, weighted = config.compare.seeds, [m for m in methods if m.weighting]
+  changes: Record = {}
+  if len(methods):
+    is_one = isinstance(methods, str)
+    changes['methods'] = [methods] if is_one else list(methods)
+  if len(seeds):
+    changes['seeds'] = np.asarray(seeds).tolist()
+  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  config = config_values.from_dict({'compare': changes}, config)
+  config = config_lib.resolve(config, manifest_file.read(data_dir), True)
+  every = methods_lib.expand(config)
+  weighted = [method for method in every if method.weighting]
   with reading.shared_lock(data_dir), workdir.locked(path):
     study = workdir.find(path, config, data_dir, workdir.COMPARISON)
     snapshot = reading.Snapshot(data_dir, study.manifest)
     runs = Runs(study, snapshot, config, live, interrupted)
-    runs.check(method.config(config) for method in methods)
+    runs.check(method.config(config) for method in every)
     digests = snapshot.digests()
     workdir.create(path, config, data_dir, digests, kind=workdir.COMPARISON)
     # The learning rate of each method: the best one on the first seeds.
     tuning = _tune(runs, weighted)
     rates = _choose(runs, tuning, weighted)
     # All methods with all seeds; stages that several methods share come once.
-    for method in methods:
+    for method in every:
       if not method.weighting:
-        runs.pretrain(method, seeds)
-    runs.finetune([(m, rates[m.name]) for m in weighted], seeds)
-    results = _results(runs, study.manifest, methods, rates, tuning)
+        runs.pretrain(method, config.compare.seeds)
+    runs.finetune([(m, rates[m.name]) for m in weighted], config.compare.seeds)
+    results = _results(runs, study.manifest, every, rates, tuning)
     writers.write_json(path / 'results.json', results)
     return results
 

@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,10 +28,10 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
 from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
-from rmtl_jax.data import reading
+from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.evaluation import comparison, validation_monitor
+from rmtl_jax.runtime import programs, provenance, workdir, writers
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.runtime import provenance, workdir, writers
 from rmtl_jax.studies import comparing, search_space
 from rmtl_jax.studies import methods as methods_lib
 
@@ -83,37 +84,66 @@ class Options(NamedTuple):
       )
 
 
+@programs.in_32_bits
 def tune(
-  config: config_lib.Config,
-  options: Options,
-  path: pathlib.Path,
-  data_dir: pathlib.Path,
+  path: str | os.PathLike[str],
+  data_dir: str | os.PathLike[str],
+  search: Sequence[str] = (),
+  config: config_lib.Config | None = None,
   live: progress_lib.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
+  **options: Any,
 ) -> Record:
-  """Searches settings by evaluation.monitor, its mean over tasks and seeds.
+  """Searches settings of stage 1 by evaluation.monitor; reads no test split.
 
-  The test split is not read.
+  An interrupted call resumes: finished trials are not trained again.
 
   Args:
-    config: the given settings, which are the first trial.
-    path: TUNING, created if missing; locked while this runs.
+    path: TUNING, created if missing; gets tuning.json and best.json.
+    data_dir: prepared data.
+    search: the space, a text per dimension: `SETTING=LOW:HIGH`,
+      `SETTING=LOW:HIGH:log` or `SETTING=A|B`. Empty: the default space for the
+      data.
+    config: the given settings, of one model or of an ensemble, which are the
+      first trial; None: the recommended ones for the data.
+    live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
+    options: as the flags of `rmtl tune`: `trials`, `minutes`, `seeds`,
+      `confirm`.
 
   Returns:
-    The content of TUNING/tuning.json: `trials` (settings and value of each;
-    the first has no settings), `best` of them, `confirmed`, `chosen`
-    (settings), `base_kept`, `method` (the choice, for rmtl compare).
+    The content of tuning.json: `trials` (settings and value of each; the first
+    has no settings), `best` of them, `confirmed`, `chosen` (settings),
+    `base_kept`, `method` (the choice, for rmtl compare).
 
   Raises:
     types.InputError: Optuna is not installed; bad data or settings.
     epoch_loop.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss with the given settings was not finite.
   """
+  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  manifest = manifest_file.read(data_dir)
+  config = config_values.validate(config or config_lib.Config())
+  config = config_lib.resolve(config, manifest)
+  texts = (search,) if isinstance(search, str) else search
+  texts = texts or search_space.defaults(config, manifest)
+  space = tuple(search_space.parse(text, config) for text in texts)
+  wanted = Options(space, **options)
+  wanted = wanted._replace(seeds=tuple(wanted.seeds))
+  wanted.check()
+  return _tune(config, wanted, path, data_dir, live, interrupted)
+
+
+def _tune(
+  config: config_lib.Config,
+  options: Options,
+  path: pathlib.Path,
+  data_dir: pathlib.Path,
+  live: progress_lib.Progress | None,
+  interrupted: Callable[[], int],
+) -> Record:
   optuna = extras.require('optuna', 'rmtl tune')
   optuna.logging.set_verbosity(optuna.logging.WARNING)
-  options.check()
-  config_values.validate(config)
   live = live or progress_lib.Progress(brief=True)
   with reading.shared_lock(data_dir), workdir.locked(path):
     run, base = workdir.find(path, config, data_dir, workdir.SEARCH), config

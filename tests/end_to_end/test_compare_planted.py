@@ -32,10 +32,10 @@ def run(path: pathlib.Path, knobs: family.Knobs) -> dict[str, Any]:
   """The results of comparing METHOD with its controls on a data set."""
   family.write_prepared(path / 'data', knobs)
   return comparing.compare(
-    family.config(methods=(METHOD,)),
     path / 'comparison',
     path / 'data',
-    progress.Progress(quiet=True),
+    config=family.config(methods=(METHOD,)),
+    live=progress.Progress(quiet=True),
   )
 
 

@@ -41,6 +41,12 @@ CONFIG = config_values.from_dict(
 QUIET = progress.Progress(quiet=True)
 
 
+def compare(config, path, data_dir, interrupted=lambda: 0):
+  return comparing.compare(
+    path, data_dir, config=config, live=QUIET, interrupted=interrupted
+  )
+
+
 def changed(**changes):
   return dataclasses.replace(
     CONFIG, compare=dataclasses.replace(CONFIG.compare, **changes)
@@ -50,7 +56,7 @@ def changed(**changes):
 @pytest.fixture(scope='module')
 def compared(tmp_path_factory, data_dir):
   path = tmp_path_factory.mktemp('comparison')
-  return path, comparing.compare(CONFIG, path, data_dir, QUIET)
+  return path, compare(CONFIG, path, data_dir)
 
 
 def timeless(results):
@@ -161,9 +167,7 @@ def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
   stops = 0
   while True:
     try:
-      again = comparing.compare(
-        CONFIG, tmp_path, data_dir, QUIET, StopAfter(12 + 30 * stops)
-      )
+      again = compare(CONFIG, tmp_path, data_dir, StopAfter(12 + 30 * stops))
       break
     except epoch_loop.Interrupted:
       stops += 1
@@ -179,7 +183,7 @@ def test_more_seeds_and_methods_train_only_what_is_missing(
   path, results = compared
   more = changed(seeds=(5, 7, 9), methods=(*METHODS, 'esmm+constant'))
   files = {f: f.stat().st_mtime_ns for f in path.glob('runs/**/*.json')}
-  again = comparing.compare(more, path, data_dir, QUIET)
+  again = compare(more, path, data_dir)
   for file, time in files.items():
     assert file.stat().st_mtime_ns == time
   assert again['seeds'] == [5, 7, 9]
@@ -194,7 +198,7 @@ def test_other_settings_are_refused(compared, data_dir):
     CONFIG, finetune=dataclasses.replace(CONFIG.finetune, max_epochs=3)
   )
   with pytest.raises(types.InputError, match=r'finetune\.max_epochs=2, not 3'):
-    comparing.compare(other, path, data_dir, QUIET)
+    compare(other, path, data_dir)
 
 
 def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
@@ -205,7 +209,7 @@ def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   with pytest.raises(
     types.InputError, match='stage 1 of esmm, seed 3, has not converged in 2'
   ):
-    comparing.compare(short, tmp_path, data_dir, QUIET)
+    compare(short, tmp_path, data_dir)
   assert not list(tmp_path.glob('runs/**/*.json'))
 
 
@@ -214,8 +218,8 @@ def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   config = changed(methods=('shared_bottom:ensemble=2',))
   stop = iter([0] * 40 + [signal.SIGTERM] * 5)
   with pytest.raises(epoch_loop.Interrupted):
-    comparing.compare(config, tmp_path, data_dir, QUIET, lambda: next(stop))
-  results = comparing.compare(config, tmp_path, data_dir, QUIET)
+    compare(config, tmp_path, data_dir, lambda: next(stop))
+  results = compare(config, tmp_path, data_dir)
   assert [m['name'] for m in results['methods']] == [
     'shared_bottom',
     'shared_bottom:ensemble=2',

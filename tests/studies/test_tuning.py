@@ -10,7 +10,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.runtime import progress
-from rmtl_jax.studies import search_space, tuning
+from rmtl_jax.studies import tuning
 from rmtl_jax.training import epoch_loop
 from tests import tiny
 from tests.studies import test_comparing
@@ -24,14 +24,12 @@ CONFIG = config_values.with_settings(
 QUIET = progress.Progress(quiet=True)
 
 
-def wanted(*texts, **more):
-  space = tuple(search_space.parse(text, CONFIG) for text in texts)
-  return tuning.Options(
-    space, **{'trials': 3, 'seeds': (5,), 'confirm': 0, **more}
-  )
+RATE = 'pretrain.learning_rate=1e-6:0.05:log'
 
 
-RATE = wanted('pretrain.learning_rate=1e-6:0.05:log')
+def tune(path, data_dir, search=RATE, config=CONFIG, stop=lambda: 0, **more):
+  options = {'trials': 3, 'seeds': (5,), 'confirm': 0, **more}
+  return tuning.tune(path, data_dir, search, config, QUIET, stop, **options)
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +44,7 @@ def data_dir(tmp_path_factory):
 @pytest.fixture(scope='module')
 def tuned(tmp_path_factory, data_dir):
   path = tmp_path_factory.mktemp('tuning')
-  return path, tuning.tune(CONFIG, RATE, path, data_dir, QUIET)
+  return path, tune(path, data_dir)
 
 
 def test_the_best_trial_is_kept(tuned):
@@ -61,9 +59,9 @@ def test_the_best_trial_is_kept(tuned):
 
 
 def test_a_space_that_the_data_forbid_leaves_no_search(tmp_path, data_dir):
-  space = wanted('network.crosses=|user*itme')
+  space = 'network.crosses=|user*itme'
   with pytest.raises(types.InputError, match=r"crosses=.*'itme' is no"):
-    tuning.tune(CONFIG, space, tmp_path / 'new', data_dir, QUIET)
+    tune(tmp_path / 'new', data_dir, space)
   assert not (tmp_path / 'new').exists()
 
 
@@ -74,7 +72,7 @@ def test_an_interrupted_search_ends_as_an_undisturbed_one(
   while True:
     try:
       stop = test_comparing.StopAfter(20 + 20 * stops)
-      again = tuning.tune(CONFIG, RATE, tmp_path, data_dir, QUIET, stop)
+      again = tune(tmp_path, data_dir, stop=stop)
       break
     except epoch_loop.Interrupted:
       stops += 1
@@ -84,8 +82,12 @@ def test_an_interrupted_search_ends_as_an_undisturbed_one(
 
 def test_trials_that_diverge_or_fall_behind_are_pruned(tmp_path, data_dir):
   rates = '1e-9|2e-9|0.03|0.02|0.04|2e9'
-  options = wanted(f'pretrain.learning_rate={rates}', seeds=(5, 7), trials=10)
-  record = tuning.tune(CONFIG, options, tmp_path, data_dir, QUIET)
+  options = {
+    'search': f'pretrain.learning_rate={rates}',
+    'seeds': (5, 7),
+    'trials': 10,
+  }
+  record = tune(tmp_path, data_dir, **options)
   seeds = {
     trial['settings']['pretrain.learning_rate']: len(trial['by_seed'])
     for trial in record['trials'][1:]
@@ -97,7 +99,7 @@ def test_trials_that_diverge_or_fall_behind_are_pruned(tmp_path, data_dir):
       assert trial['by_seed'] == []
   assert set(seeds.values()) <= {0, 1, 2}
   # A second start finds all of it.
-  assert tuning.tune(CONFIG, options, tmp_path, data_dir, QUIET) == record
+  assert tune(tmp_path, data_dir, **options) == record
 
 
 def test_members_that_are_trees_are_fitted(tmp_path, data_dir):
@@ -111,9 +113,7 @@ def test_members_that_are_trees_are_fitted(tmp_path, data_dir):
       'network.session_encoder': 'none',
     },
   )
-  record = tuning.tune(
-    config, RATE._replace(trials=1), tmp_path, data_dir, QUIET
-  )
+  record = tune(tmp_path, data_dir, config=config, trials=1)
   assert [len(trial['by_seed']) for trial in record['trials']] == [1, 1]
 
 
