@@ -15,7 +15,6 @@ import inspect
 import json
 import os
 import pathlib
-import re
 import shutil
 import tempfile
 import weakref
@@ -40,8 +39,6 @@ _SCHEMA = 'schema.json'
 _OPTIONS = inspect.signature(prepare_settings.PrepareConfig).parameters
 # Of these, what is a Ranker's own to say.
 _OWN = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite')
-# Of `rmtl prepare`, in a line for a person.
-_FLAG = re.compile(r'--([a-z_]+)(?:=([^\s;)]*[^\s;),.]))?')
 # Must be unchanged when a fit is resumed.
 _SAME = ('log', 'schema', 'prepare', 'start_from')
 # Files of a run that a saved model keeps: all but those of training alone.
@@ -51,18 +48,18 @@ _SAVED = (
 )
 
 
-class Earlier(NamedTuple):
-  """The earlier fit of a warm start.
+class Start(NamedTuple):
+  """A fitted or saved Ranker that a fit starts from.
 
   Attributes:
-    data_dir: prepared data, to which the new rows are added.
-    log: the rows that these were made of, or None: they are not there.
-    options: settings of PrepareConfig that these data do not have.
+    run: its directory, RUN.
+    data_dir: its prepared data, to which the new rows are added.
+    asked: the content of its ranker.json.
   """
 
+  run: workdir.Run
   data_dir: pathlib.Path
-  log: pathlib.Path | None
-  options: Mapping[str, Any]
+  asked: Mapping[str, Any]
 
 
 class Scratch:
@@ -111,7 +108,7 @@ def prepare(
   rows: pa.Table,
   asked: Mapping[str, Any],
   live: progress.Progress,
-  earlier: Earlier | None = None,
+  start: Start | None = None,
 ) -> manifest_lib.Manifest:
   """Writes a table to RUN and prepares it into RUN/data, unless that is done.
 
@@ -119,24 +116,26 @@ def prepare(
     place: RUN.
     asked: `schema`, `prepare` (settings of PrepareConfig) and what else
       ranker.json keeps.
-    earlier: what the rows come after, or None.
+    start: what the rows come after, or None.
 
   Raises:
     types.InputError: RUN contains other files, or as for `rmtl prepare`; then
       nothing is left of it.
   """
   is_new = not place.exists()
-  raw = place / (_ADDED if earlier else LOG)
-  # JSON's own types, as they come back from the file.
-  wanted: dict[str, Any] = json.loads(json.dumps(asked, default=plain))
-  _write(place, rows, wanted, raw, earlier)
+  raw = place / (_ADDED if start else LOG)
+  wanted = as_read(asked)
+  _write(place, rows, wanted, raw, start)
   if (place / DATA / 'manifest.json').is_file():
     (place / _ADDED).unlink(missing_ok=True)
     return manifest_file.read(place / DATA)
-  if earlier is None:
-    own = {**asked['prepare'], 'schema': str(place / _SCHEMA)}
-  else:
-    own = {**earlier.options, 'extend': str(earlier.data_dir)}
+  own = dict(asked['prepare'])
+  if start is None:
+    own['schema'] = str(place / _SCHEMA)
+  else:  # its data say the other settings
+    theirs, ours = start.asked['prepare'], wanted['prepare']
+    own = {n: v for n, v in own.items() if theirs.get(n) != ours[n]}
+    own['extend'] = str(start.data_dir)
   try:
     manifest = prepare_lib.prepare(
       prepare_settings.PrepareConfig(
@@ -154,7 +153,7 @@ def prepare(
       # The caller passed a table and its columns, not files.
       line = str(error).replace(str(raw), 'table')
       line = line.replace(str(place / _SCHEMA), 'columns')
-      raise types.InputError(without_flags(line)) from None
+      raise types.InputError(line) from None
     raise
   finally:
     (place / _ADDED).unlink(missing_ok=True)
@@ -164,28 +163,12 @@ def prepare(
   return manifest
 
 
-def without_flags(line: str) -> str:
-  """A line of `rmtl prepare` with a Ranker's `prepare` in place of flags."""
-
-  def setting(found: re.Match[str]) -> str:
-    name, value = found.groups()
-    if name not in _OPTIONS:
-      return found[0]
-    values = tuple(value.split(',')) if value else ()
-    given = repr(values if len(values) > 1 else value) if value else '...'
-    if _OPTIONS[name].default is False:
-      given = 'True'
-    return f'prepare={{{name!r}: {given}}}'
-
-  return _FLAG.sub(setting, line)
-
-
 def _write(
   place: pathlib.Path,
   rows: pa.Table,
   wanted: dict[str, Any],
   raw: pathlib.Path,
-  earlier: Earlier | None,
+  start: Start | None,
 ) -> None:
   """Writes all but the data, if RUN is this fit's; else nothing is left."""
   is_new = not place.exists()
@@ -197,7 +180,7 @@ def _write(
         pq.write_table(rows, partly)
       wanted['log'] = reading.sha256(partly)
       _check(place, wanted)
-      together = _after(earlier, rows)
+      together = _after(start, rows)
       writers.write_json(place / FILE, wanted)
       durable.replace(partly, raw)
       if together is not None:
@@ -225,11 +208,11 @@ def _naming(place: pathlib.Path) -> Iterator[None]:
     raise types.InputError(f'{place}: not writable: {error.strerror}') from None
 
 
-def _after(earlier: Earlier | None, rows: pa.Table) -> pa.Table | None:
+def _after(start: Start | None, rows: pa.Table) -> pa.Table | None:
   """The log so far and the new rows; None without the log so far."""
-  if earlier is None or earlier.log is None:
+  if start is None or not (start.run.path / LOG).is_file():
     return None
-  with parquet.open_file(earlier.log) as file:
+  with parquet.open_file(start.run.path / LOG) as file:
     before = file.read()
   try:
     return pa.concat_tables([before, rows], promote_options='permissive')
@@ -269,37 +252,58 @@ def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
         )
 
 
-@contextlib.contextmanager
-def refitting(source: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
-  """Gives a refit what was asked for, and the table, of the first fit.
+def copy_asked(source: pathlib.Path, place: pathlib.Path) -> None:
+  """Gives a refit what was asked for, and the table, of the first fit."""
+  for name in (LOG, _SCHEMA, FILE):
+    if (source / name).is_file() and not (place / name).exists():
+      durable.copy_file(source / name, place / f'.{name}.partial')
+      durable.replace(place / f'.{name}.partial', place / name)
 
-  Nothing of it stays if the refit can't begin.
+
+def read_start(path: str | os.PathLike[str]) -> Start:
+  """Reads the Ranker that a fit starts from.
+
+  Args:
+    path: what `Ranker.save` wrote, or the `workdir` of a fitted one.
 
   Raises:
-    types.InputError: it contains something else, or can't be written.
+    types.InputError: neither of the two, or its prepared data are gone.
   """
-  is_new = not place.exists()
-  # The first marks the directory as this refit's, which may be cut off.
-  kept = [n for n in (FILE, LOG, _SCHEMA) if (source / n).is_file()]
-  with _naming(place):
-    place.mkdir(parents=True, exist_ok=True)
-    _check(place, json_files.read(source / FILE))
-  try:
-    with _naming(place):
-      for name in kept:
-        if not (place / name).exists():
-          durable.copy_file(source / name, place / f'.{name}.partial')
-          durable.replace(place / f'.{name}.partial', place / name)
-    yield
-  finally:
-    if not (place / 'config.json').exists():
-      for name in kept:
-        (place / name).unlink(missing_ok=True)
-        (place / f'.{name}.partial').unlink(missing_ok=True)
-      with contextlib.suppress(OSError):  # others may have written to it
-        if is_new:
-          (place / '.lock').unlink(missing_ok=True)
-          place.rmdir()
+  place = pathlib.Path(path).resolve()
+  file = place / FILE
+  if not file.is_file():
+    raise types.InputError(
+      f'start_from: {path} is no fitted or saved Ranker; runs of rmtl train go'
+      ' on with rmtl train --start_from'
+    )
+  with json_files.parsing(str(file)):
+    asked = json_files.read(file)
+    for name in ('schema', 'prepare', 'left_out', 'parameters'):
+      dict(asked[name])
+  run = workdir.read(place)
+  prepared = data_dir(run)
+  if not (prepared / 'manifest.json').is_file():
+    raise types.InputError(
+      f'start_from: {path}: its prepared data, to which new rows are added, are'
+      ' not there: keep its workdir, or save(..., with_data=True)'
+    )
+  return Start(run, prepared, asked)
+
+
+def check_start(start: Start, params: Mapping[str, Any]) -> None:
+  """Refuses parameters that differ from those of the earlier Ranker.
+
+  Raises:
+    types.InputError: names the first parameter that differs.
+  """
+  theirs = start.asked['parameters']
+  ours = as_read({name: params[name] for name in ('tasks', 'schema')})
+  for name in ours:
+    if ours[name] != theirs.get(name):
+      raise types.InputError(
+        f'start_from: {start.run.path} was fitted with'
+        f' {name}={theirs.get(name)!r:.200}, not {ours[name]!r:.200}'
+      )
 
 
 def save(
@@ -353,6 +357,10 @@ def _of_training(directory: str, names: list[str]) -> list[str]:
   return [name for name in names if name in gone]
 
 
-def plain(value: Any) -> Any:
-  """Mappings and sequences of any kind as dicts and lists."""
-  return dict(value) if isinstance(value, Mapping) else list(value)
+def as_read(asked: Mapping[str, Any]) -> dict[str, Any]:
+  """Settings as they come back from a JSON file."""
+
+  def plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value)
+
+  return json.loads(json.dumps(dict(asked), default=plain))

@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 
 from rmtl_jax import types
+from rmtl_jax.data import parquet
 from rmtl_jax.library import fitting
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import scorer as scorer_lib
 
-# A log of so many rows is read at once (3 s), a longer one after as many calls
-# as cost what reading it will cost.
-_AT_ONCE, _PER_CALL = 20_000, 1_000
+# A log of so many rows is read in 3 s; rows behind a longer one take SQL.
+_MOST_ROWS = 20_000
 
 
 class OneRow:
@@ -30,14 +30,13 @@ class OneRow:
     """Reads nothing yet."""
     self._model, self._log = model, log
     self._lock = threading.Lock()
-    self._worth = _AT_ONCE
     self._made: Any = None
 
   def warm_up(self) -> bool:
-    """Reads the log unless it is too long; True once it has been read."""
+    """Reads the log; False: it can't be kept as a server keeps it."""
     with self._lock:
       if self._made is None:
-        self._made = self._make()
+        self._made = self._make() or ()
       return bool(self._made)
 
   def score(self, row: pa.Table) -> scorer_lib.Predictions | None:
@@ -58,14 +57,11 @@ class OneRow:
     )
 
   def _make(self) -> Any:
-    """Reads the log; None: not yet, False: it can't be kept so."""
-    from rmtl_jax.data import parquet
-
+    """The server's module and its memory of the log, or None."""
     if not self._log.is_file():
-      return False
+      return None
     with parquet.open_file(self._log) as file:
-      if file.metadata.num_rows > self._worth:
-        self._worth += _PER_CALL
+      if file.metadata.num_rows > _MOST_ROWS:
         return None
     try:
       # With the packages of a server.
@@ -76,5 +72,5 @@ class OneRow:
       keeper = keeper_lib.Keeper(self._model, str(self._place.path))
       keeper.load(str(self._log), lambda line: None)
     except (ImportError, types.InputError):  # for example a log without times
-      return False
+      return None
     return scoring, keeper

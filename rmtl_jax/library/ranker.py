@@ -23,7 +23,6 @@ from rmtl_jax.library import (
   estimator,
   fitting,
   one_row,
-  starting,
 )
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import raw_files as raw
@@ -187,11 +186,9 @@ class Ranker:
         if name not in _LOCAL
       },
     }
-    earlier = None
     if start:
       asked['start_from'] = str(start.run.path)
-      earlier = start.earlier(options)
-    manifest = fitting.prepare(place, rows, asked, live, earlier)
+    manifest = fitting.prepare(place, rows, asked, live, start)
     config = self._config(start, manifest)
     stages = run.ORDER if self.fine_tune else run.ORDER[:1]
     record = run.train(
@@ -206,7 +203,7 @@ class Ranker:
     self._scratch = scratch  # that of an earlier fit goes now
     self._restore(place)
     for line in (
-      *map(fitting.without_flags, manifest.report.get('warnings', ())),
+      *manifest.report.get('warnings', ()),
       *record['warnings'],
       *_leaks(self.metrics_),
     ):
@@ -236,8 +233,8 @@ class Ranker:
     source = self._fitted().path
     live = progress.Progress(quiet=not self.verbose)
     scratch, place = fitting.make_place(workdir)
-    with fitting.refitting(source, place):
-      record = run.refit(source, place, self.data_dir_, live)
+    record = run.refit(source, place, self.data_dir_, live)
+    fitting.copy_asked(source, place)
     # The data are in the first one's.
     self._scratch = (getattr(self, '_scratch', None), scratch)
     self._restore(place)
@@ -290,14 +287,6 @@ class Ranker:
     outcomes = log_columns.outcome_columns(manifest)
     known = [name for name in rows.column_names if name not in outcomes]
     return estimator.score(labels, self._score(rows.select(known), None))
-
-  @property
-  def feature_importances_(self) -> np.ndarray:
-    """A model of several members and tasks has none; see `importance`."""
-    raise AttributeError(
-      'a Ranker has no feature_importances_; rmtl_jax.importance(run_dir_)'
-      ' measures what each task loses when a field is permuted'
-    )
 
   def save(
     self,
@@ -383,7 +372,7 @@ class Ranker:
 
   def _start(
     self, given: Ranker | str | os.PathLike[str] | None
-  ) -> starting.Start | None:
+  ) -> fitting.Start | None:
     """The earlier Ranker of a warm start, checked against the parameters."""
     if given is None:
       return None
@@ -393,8 +382,8 @@ class Ranker:
         ' path of one; labels are columns of the table'
       )
     path = given._fitted().path if isinstance(given, Ranker) else given
-    start = starting.read(path)
-    starting.check(start, self.get_params())
+    start = fitting.read_start(path)
+    fitting.check_start(start, self.get_params())
     if self.workdir and start.run.path == pathlib.Path(self.workdir).resolve():
       raise types.InputError(
         f'start_from: {self.workdir}: is this workdir; name another'
@@ -403,7 +392,7 @@ class Ranker:
 
   def _config(
     self,
-    start: starting.Start | None = None,
+    start: fitting.Start | None = None,
     manifest: manifest_lib.Manifest | None = None,
   ) -> config_lib.Config:
     """The settings, as far as they are known without the prepared data."""
