@@ -66,7 +66,6 @@ def execute(values: flags.FlagValues) -> int:
   layout = distributed.layout(values)
   from rmtl_jax import run
   from rmtl_jax.report import opening, pages
-  from rmtl_jax.results import verdict
   from rmtl_jax.runtime import collectives, progress, workdir
   from rmtl_jax.training import run_start
 
@@ -97,7 +96,7 @@ def execute(values: flags.FlagValues) -> int:
   def train(interrupted: Callable[[], int]) -> dict[str, Any]:
     if is_first:  # the table compares the run with the paper's model
       paper = presets.paper_model(config, manifest)
-      live.say(verdict.paper_model(paper.backbone))
+      live.say(f"to compare with, stage 1 of the paper's {paper.backbone}")
       options = run.RunOptions(interrupted, layout, ())
       place = path / workdir.PAPER
       run.train(paper, place, data_dir, ('pretrain',), live, None, options)

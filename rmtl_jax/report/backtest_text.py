@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,35 +24,14 @@ _COSTS = ('seconds', 'passes')
 
 
 def text(record: Record) -> str:
-  """The tables in 80 columns, and the result in words."""
+  """The tables in 80 columns; the last has the result."""
   parts = [
     _days(record),
     *(_metrics(record, task) for task in record['tasks']),
-    _differences(record),
     _times(record),
+    _differences(record),
   ]
-  lines = map(pages.wrapped, _headlines(record))
-  return '\n'.join([*map(pages.text, parts), *lines])
-
-
-def _headlines(record: Record) -> Iterator[str]:
-  """A sentence per task that has a ranking metric."""
-  several = len(record['options']['seeds']) > 1
-  over = 'over days and seeds' if several else 'over days'
-  for task, by_metric in record['summary'].items():
-    name = metric_registry.ranking_of(by_metric)
-    one = by_metric.get(name, {}).get('difference')
-    if one is None:
-      continue
-    label = metric_registry.describe(name).label
-    interval, unclear = '', ', which is no clear difference'
-    if one['low'] is not None:
-      interval = f' ({one["low"]:+.4f} to {one["high"]:+.4f} {over})'
-      unclear = unclear if one['low'] <= 0.0 <= one['high'] else ''
-    yield (
-      f'{task}: continuing gives {one["mean"]:+.4f} {label} against training'
-      f' from scratch{interval}{unclear}.'
-    )
+  return '\n'.join(map(pages.text, parts))
 
 
 def _metrics(record: Record, task: str) -> pages.Table:

@@ -10,8 +10,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.figure
-
 from rmtl_jax import json_files, terminal
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest_file
@@ -50,7 +48,6 @@ def text(results: Results) -> str:
   return '\n'.join([*parts, *map(terminal.filled, sentences)]) + '\n'
 
 
-@pages.style()
 def page(path: pathlib.Path) -> pages.Page:
   """Builds the page of a comparison.
 
@@ -87,13 +84,10 @@ def page(path: pathlib.Path) -> pages.Page:
         pages.Section(
           'Differences to the controls',
           [_ABOUT_DIFFERENCES, *_about_tests(results)],
-          _draw_differences(results),
-          differences,
+          tables=differences,
         ),
         pages.Section(
-          'Learning',
-          [_ABOUT_LEARNING],
-          tables=[_learning_rates(results)],
+          'Learning', [_ABOUT_LEARNING], tables=[_learning_rates(results)]
         ),
         pages.Section(
           'Data',
@@ -367,47 +361,3 @@ def _about_tests(results: Results) -> list[str]:
     f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
     ' page.'
   ]
-
-
-def _draw_differences(results: Results) -> list[pages.Picture]:
-  """AUC of every method minus each of its controls, a picture per task."""
-  defined = [d for d in _ranking(results) if d['mean'] is not None]
-  found = []
-  for task in results['tasks']:
-    records = [d for d in defined if d['task'] == task]
-    if records:
-      figure = matplotlib.figure.Figure(
-        figsize=(7.0, 1.0 + 0.34 * len(records)), layout='constrained'
-      )
-      axes: Any = figure.subplots()
-      for i, record in enumerate(records):
-        _draw_difference(axes, -i, record)
-      axes.axvline(0.0, color='black', linewidth=1.0, zorder=0)
-      least = comparison.MIN_EFFECT / UNIT
-      axes.axvline(least, color='black', linestyle='--', zorder=0)
-      names = [f'{d["method"]} - {d["control"]}' for d in records]
-      axes.set_yticks([-i for i in range(len(records))], names)
-      axes.grid(axis='x', alpha=0.3)
-      title = (
-        f'{task}: AUC difference, 1e-4. Thick: t interval over seeds; thin:'
-        ' bootstrap over sessions. Hollow grey: the t interval includes 0 (or'
-        f' one seed). Dashed: the {least:g} that a claim needs'
-      )
-      alt = 'The tables have the figures.'
-      found.append(pages.picture(figure, title, alt))
-  return found
-
-
-def _draw_difference(axes: Any, y: int, record: Record) -> None:
-  low, high = record['low'], record['high']
-  is_clear = low is not None and not low <= 0.0 <= high
-  colour = pages.GREY
-  if is_clear:
-    colour = pages.COLOURS[0 if record['mean'] > 0.0 else 1]
-  if record['bootstrap']:
-    ends = [v / UNIT for v in record['bootstrap']]
-    axes.plot(ends, [y - 0.22] * 2, color=colour, linewidth=1.0, marker='|')
-  if low is not None:
-    axes.plot([low / UNIT, high / UNIT], [y, y], color=colour, linewidth=3.5)
-  face = colour if is_clear else 'white'
-  axes.plot(record['mean'] / UNIT, y, 'o', color=colour, markerfacecolor=face)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation.as_of import slates
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.report import pages
 
@@ -24,12 +23,9 @@ SPLITS = manifest_lib.SPLITS
 _MOST_SHOWN = 20
 DRIFT = (
   'Drift is the population stability index against train: below 0.1 two splits'
-  ' are alike, above 0.25 they differ much. Unseen: the share of values that'
-  ' are missing, rare or in no train row.'
-)
-AS_OF = (
-  'As-of fields count what came before, so they grow with the log and drift by'
-  ' construction.'
+  ' are alike, above 0.25 they differ much; as-of fields count what came'
+  ' before, so they drift by construction. Unseen: the share of values that are'
+  ' missing, rare or in no train row.'
 )
 # A change of a label's rate that gets a sentence, relative to train's,
 # and the share of unseen values that is.
@@ -57,10 +53,8 @@ def text(record: Record) -> str:
   rest = len(drifts.rows) - _MOST_SHOWN
   if rest > 0:
     lines[-1] += f'{rest} more fields drift less\n'
-  return '\n'.join(
-    [*lines, *map(pages.wrapped, (DRIFT, ''))]
-    + [pages.wrapped(line) for line in findings(record)]
-  )
+  sentences = (DRIFT, '', *findings(record))
+  return '\n'.join([*lines, *map(pages.wrapped, sentences)])
 
 
 def findings(record: Record) -> list[str]:
@@ -98,43 +92,25 @@ def findings(record: Record) -> list[str]:
 
 
 def differences(fields: Sequence[Record]) -> list[str]:
-  """Sentences about fields that drift and about unseen values."""
-  return [*_drift(fields), *_unseen(fields)]
-
-
-def _drift(fields: Sequence[Record]) -> list[str]:
-  """Which fields differ much, those apart that count what came before."""
-  names: dict[bool, list[str]] = {False: [], True: []}
-  for field in worst_first(fields):
-    index, chance = field['psi']['test'], field['chance']['test']
-    if index > drift.DIFFERENT + chance:
-      # Slates count nothing that came before.
-      grows = field['as_of'] not in ('', slates.GROUP)
-      names[grows].append(field['name'])
-  found = []
-  if names[False]:
-    found.append(
-      f'Differs much between train and test: {_listed(names[False])}.'
-    )
-  else:
-    found.append('No field of the log differs much between train and test.')
-  if names[True]:
-    found.append(f'As-of fields that do: {_listed(names[True])}. {AS_OF}')
-  return found
-
-
-def _unseen(fields: Iterable[Record]) -> list[str]:
-  """Fields of the log with many unseen values in test."""
-  many = [
+  """Sentences about fields of the log that drift and about unseen values."""
+  of_log = [field for field in worst_first(fields) if not field['as_of']]
+  drifting = [
+    field['name']
+    for field in of_log
+    if field['psi']['test'] > drift.DIFFERENT + field['chance']['test']
+  ]
+  unseen = [
     f'{field["name"]} {field["unseen"]["test"]:.1%}'
-    for field in fields
-    if not field['as_of']
-    and field['unseen'].get('test', 0.0)
+    for field in of_log
+    if field['unseen'].get('test', 0.0)
     > field['unseen'].get('train', 0.0) + _UNSEEN
   ]
-  return (
-    [f'Values of test that train has not: {_listed(many)}.'] if many else []
-  )
+  found = ['No field of the log differs much between train and test.']
+  if drifting:
+    found = [f'Differs much between train and test: {_listed(drifting)}.']
+  if unseen:
+    found.append(f'Values of test that train has not: {_listed(unseen)}.')
+  return found
 
 
 def _listed(names: list[str]) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import metric_registry
@@ -17,7 +17,6 @@ Table = pages.Table
 # Fields that a terminal shows; monitor.json has all.
 _MOST_SHOWN = 20
 _ALARM = 'ALARM'
-_MOST_NAMES = 3
 _KEY = (
   'Drift is the population stability index of the log against the train rows;'
   " chance is what it would be without drift, test what the run's own test"
@@ -51,22 +50,10 @@ def _remarks(record: Record) -> list[str]:
       'Rows of one user or session count as dependent; there are'
       f' {record["clusters"]:,} of these.'
     )
-  else:
-    lines.append(
-      'The log has no user or session, so rows count as independent.'
-    )
   if record['absent']:
-    names = ', '.join(record['absent'][:_MOST_NAMES])
-    more = ', ...' if len(record['absent']) > _MOST_NAMES else ''
     lines.append(
       f'Not in the log, and not compared: {len(record["absent"])} as-of'
-      f' features ({names}{more}), which rmtl predict --history computes and'
-      ' does not write.'
-    )
-  apart = [of['name'] for of in record['fields'] if not of['judged']]
-  if apart:
-    lines.append(
-      f'Parts of the time, whose drift raises no alarm: {", ".join(apart)}.'
+      ' features, which rmtl predict --history computes and does not write.'
     )
   if not record['labels']:
     lines.append('The log has no labels, so there are no metrics.')
@@ -84,7 +71,11 @@ def _fields(record: Record) -> Table:
       f'{of["missing"]:.1%}',
       _ALARM if of['alarms'] else '',
     )
-    for of in _worst_first(record)
+    for of in sorted(
+      record['fields'],
+      key=lambda of: (bool(of['alarms']), of['psi'] or 0.0),
+      reverse=True,
+    )
   ]
   header = (
     *('field', 'drift', 'chance', 'drift: test', 'unseen', 'unseen: train'),
@@ -128,14 +119,6 @@ def _labels(record: Record) -> Table:
       )
   header = ('labels', 'metric', 'live', 'test', 'rows', 'positives', '')
   return Table(header, rows, 2, 'Metrics of rows with labels')
-
-
-def _worst_first(record: Record) -> Sequence[Record]:
-  return sorted(
-    record['fields'],
-    key=lambda of: (bool(of['alarms']), of['psi'] or 0.0),
-    reverse=True,
-  )
 
 
 def text(record: Record) -> str:

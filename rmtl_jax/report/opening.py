@@ -12,7 +12,6 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import validation_monitor
 from rmtl_jax.preparation import summary
 from rmtl_jax.runtime import stages as stages_lib
-from rmtl_jax.weighting import weighting_registry
 
 
 def text(
@@ -65,18 +64,10 @@ def _units(units: tuple[int, ...]) -> str:
 
 
 def _stages(config: config_lib.Config, stages: Sequence[str]) -> str:
-  texts = {'pretrain': 'pretrain trains the model'}
-  if weighting_registry.find(config.weighting.name).needs_critics:
-    texts['critic'] = 'critic trains the critics that weight its losses'
-  control = ' and, as its control, with constant weights'
-  texts['finetune'] = (
-    f'finetune continues with weighting {config.weighting.name}'
-    f'{control if config.control else ""}'
-  )
-  words = '; '.join(text for stage, text in texts.items() if stage in stages)
   monitor = validation_monitor.of(config.evaluation.monitor)
   return (
-    f'stages: {words}. Their lines have the loss of the train rows and, of the'
-    " validation rows, the mean of the tasks' AUC and logloss (1 is that of"
-    f' the mean rate). best: the best {monitor.word} so far, which is kept.'
+    f'stages: {", ".join(stages)}. Their lines have the loss of the train rows'
+    " and, of the validation rows, the mean of the tasks' AUC and logloss (1 is"
+    f' that of the mean rate). best: the best {monitor.word} so far, which is'
+    ' kept.'
   )

@@ -233,18 +233,12 @@ def style():
 
 def picture(figure: matplotlib.figure.Figure, title: str, alt: str) -> Picture:
   """A figure for a page."""
-  svg = draw(figure, 'svg', metadata={'Date': None}).decode()
-  return Picture(title, alt, svg)
-
-
-def draw(figure: matplotlib.figure.Figure, kind: str, **options) -> bytes:
-  """Renders a figure as 'png' or 'svg'."""
   buffer = io.BytesIO()
   with warnings.catch_warnings():
     # Names may be of any script; a letter that no font has is shown as a box.
     warnings.filterwarnings('ignore', 'Glyph .* missing')
-    figure.savefig(buffer, format=kind, **options)
-  return buffer.getvalue()
+    figure.savefig(buffer, format='svg', metadata={'Date': None})
+  return Picture(title, alt, buffer.getvalue().decode())
 
 
 def legend(name: str) -> str:

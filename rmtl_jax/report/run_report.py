@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import rich.table
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, terminal, types
+from rmtl_jax import json_files, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import metric_registry
@@ -42,116 +42,73 @@ _ABOUT_CALIBRATION = (
   'Rows in bins of nearly equal size by their prediction; on the dotted line'
   ' predictions are calibrated.'
 )
-_BASELINE, _ORACLE = 'user rate x item rate', 'oracle'
-_PAPER = "paper's model"
+_ABOUT_MODELS = (
+  'user rate x item rate: rates of the train rows, no network; pre-trained:'
+  ' after stage 1; control: stage 3 with constant weights; the last one: with'
+  " its weights; oracle: the simulation's true probabilities."
+)
 
 
-class Model(NamedTuple):
-  """A row of the tables: a model, or several that are the same.
-
-  Attributes:
-    names: short, of all of them.
-    note: which epoch was kept; ''.
-    metrics: {task: metrics}.
-  """
-
-  names: tuple[str, ...]
-  note: str
-  metrics: Record
-
-  @property
-  def label(self) -> str:
-    """All of it on one line."""
-    name = ' = '.join(self.names)
-    return f'{name} ({self.note})' if self.note else name
-
-
-def models(record: Record) -> list[Model]:
-  """The rows of a table, from the rates to the oracle.
+def models(record: Record) -> list[tuple[str, Record]]:
+  """The rows of a table, from the rates to the oracle: name, {task: metrics}.
 
   Between them: the paper's model, and what was kept after stage 1, of the
   control and of RMTL. Models with the same figures are one: an arm that keeps
   epoch 0 is the pre-trained model.
   """
-  found: list[Model] = []
+  found: list[tuple[str, Record]] = []
   if 'baseline' in record:
-    found.append(Model((_BASELINE,), '', record['baseline']))
+    found.append(('user rate x item rate', record['baseline']))
   if 'paper_model' in record:
     of: Record = record['paper_model']
-    found.append(Model((f'{_PAPER}: {of["backbone"]}',), '', of['metrics']))
-  trained: list[Model] = []
-  names = verdict.stage_names(record)
+    found.append((f"paper's model: {of['backbone']}", of['metrics']))
+  trained: list[tuple[list[str], Record]] = []
   for stage, metrics in record['stages'].items():
-    note = '' if stage == 'pretrain' else _kept_note(record, stage)
-    same = [i for i, one in enumerate(trained) if one.metrics == metrics]
+    same = next((stages for stages, of in trained if of == metrics), None)
     if same:
-      one = trained[same[0]]
-      trained[same[0]] = one._replace(
-        names=(*one.names, names.get(stage, stage)), note=note or one.note
-      )
+      same.append(stage)
     else:
-      trained.append(Model((names.get(stage, stage),), note, metrics))
-  found += trained
+      trained.append(([stage], metrics))
+  names = verdict.stage_names(record)
+  for stages, metrics in trained:
+    name = ' = '.join(names[stage] for stage in stages)
+    found.append((name + _kept_note(record, stages[-1]), metrics))
   if 'oracle' in record:
-    found.append(Model((_ORACLE,), '', record['oracle']))
+    found.append(('oracle', record['oracle']))
   return found
 
 
 def _kept_note(record: Record, stage: str) -> str:
-  """'kept: epoch 2'; of an ensemble every member's."""
+  """' (kept: epoch 2)' of stage 3; of an ensemble every member's."""
   epochs = record.get('best_epoch', {}).get(stage)
-  if epochs is None:
+  if stage == 'pretrain' or epochs is None:
     return ''
   every = sorted({epochs} if isinstance(epochs, int) else set(epochs))
   noun = 'epoch' if len(every) == 1 else 'epochs'
-  return f'kept: {noun} {", ".join(map(str, every))}'
+  return f' (kept: {noun} {", ".join(map(str, every))})'
 
 
-def first_table(record: Record) -> Table:
-  """AUC, GAUC and logloss of every model and task, a row per model."""
+def overview(record: Record) -> Table:
+  """AUC, GAUC and logloss, a row per task and model."""
   rows, tasks = models(record), record['tasks']
-  shown = [
-    (task, one)
-    for task in tasks
-    for one in metric_registry.short(rows[0].metrics[task])
-  ]
-  return Table(
-    ('model', *(f'{task}: {one.label}' for task, one in shown)),
-    [
-      (row.label, *(cell(row.metrics[task], one) for task, one in shown))
-      for row in rows
-    ],
-    title=_title(record),
+  shown = dict.fromkeys(
+    one for task in tasks for one in metric_registry.short(rows[0][1][task])
   )
-
-
-def _title(record: Record) -> str:
-  return (
+  cells = [
+    (task, name, *(cell(metrics[task], one) for one in shown))
+    for task in tasks
+    for name, metrics in rows
+  ]
+  header = ('task', 'model', *(one.label for one in shown))
+  title = (
     f'{record["backbone"]} on the {record["split"]} split ({seed_text(record)})'
   )
+  return Table(header, cells, 2, title)
 
 
 def metrics_table(record: Record) -> rich.table.Table:
-  """The first table in 80 columns; tasks are below each other if too wide."""
-  table = pages.rich_table(first_table(record), calibrated(record))
-  if pages.width(table) <= terminal.COLUMNS:
-    return table
-  rows = models(record)
-  shown = [
-    metric_registry.short(row.metrics[task])
-    for row in rows
-    for task in record['tasks']
-  ]
-  columns = list(dict.fromkeys(itertools.chain(*shown)))
-  cells = [
-    (task, row.label, *(cell(row.metrics[task], one) for one in columns))
-    for task in record['tasks']
-    for row in rows
-  ]
-  header = ('task', 'model', *(one.label for one in columns))
-  return pages.rich_table(
-    Table(header, cells, 2, _title(record)), calibrated(record)
-  )
+  """The metrics of a run, for a terminal or a notebook."""
+  return pages.rich_table(overview(record), calibrated(record))
 
 
 def cell(values: Record, one: metric_registry.Metric) -> str:
@@ -162,18 +119,10 @@ def cell(values: Record, one: metric_registry.Metric) -> str:
 
 
 def calibrated(record: Record) -> str | None:
-  """Says that figures are calibrated, and for which tasks nothing was kept."""
+  """Says that figures are calibrated."""
   if 'calibration' not in record:
     return None
-  of = record['calibration'].get(verdict.served_stage(record), {})
-  without = [task for task, one in of.items() if one['kind'] == 'none']
-  but = ''
-  if without:
-    but = (
-      f', except {" and ".join(without)}, where calibration on the first half'
-      ' did not help on the second'
-    )
-  return f'Trained models are calibrated on validation rows{but}.'
+  return 'Trained models are calibrated on validation rows where that helps.'
 
 
 def members_table(record: Record) -> Table | None:
@@ -229,8 +178,6 @@ def remarks(record: Record) -> list[str]:
     found.append(verdict.started(record['started_from']))
   if 'refit_of' in record:
     found.append(verdict.refit(record['refit_of']))
-  if 'paper_model' in record:
-    found.append(verdict.paper_model(record['paper_model']['backbone']))
   stages, of = record['stages'], record.get('difference', {})
   by_task = of.get('finetune_minus_pretrain')
   if by_task and stages.get('finetune') != stages.get('pretrain'):
@@ -333,11 +280,11 @@ def _page(
         *verdict.details(record),
         *filter(None, [calibrated(record)]),
       ],
-      tables=[first_table(record), *([members] if members else [])],
+      tables=[overview(record), *([members] if members else [])],
     ),
     pages.Section(
       'Metrics',
-      [*remarks(record), *_key(record)],
+      [*remarks(record), _ABOUT_MODELS],
       tables=[
         *(_task_table(record, task) for task in record['tasks']),
         _differences(record),
@@ -389,33 +336,17 @@ def _page(
   )
 
 
-def _key(record: Record) -> list[str]:
-  """Explains the names of the models, in one sentence."""
-  names = verdict.stage_names(record)
-  meanings = {
-    'baseline': (_BASELINE, 'rates of the train rows, no network'),
-    'paper_model': (_PAPER, "stage 1 in the paper's sizes (RUN/paper)"),
-    'pretrain': (names['pretrain'], 'after stage 1'),
-    'constant': (names['constant'], 'stage 3 with constant weights'),
-    'finetune': (names['finetune'], 'stage 3 with the weights'),
-    'oracle': (_ORACLE, "the simulation's true probabilities"),
-  }
-  there = {*record, *record['stages']}
-  parts = [f'{n}: {m}' for key, (n, m) in meanings.items() if key in there]
-  return [f'{"; ".join(parts)}.']
-
-
 def _task_table(record: Record, task: str) -> Table:
   """Every metric of every model, with the intervals that there are."""
   rows = models(record)
-  known = list(itertools.chain(*(row.metrics[task] for row in rows)))
+  known = list(itertools.chain(*(metrics[task] for _, metrics in rows)))
   shown = [
     *metric_registry.known(known, True),
     *metric_registry.known(known, False),
   ]
   cells = [
-    (row.label, *(_with_interval(row.metrics[task], one) for one in shown))
-    for row in rows
+    (name, *(_with_interval(metrics[task], one) for one in shown))
+    for name, metrics in rows
   ]
   header = ('model', *(one.label for one in shown))
   title = f'{task}, with 95 % bootstrap intervals over sessions'

@@ -174,14 +174,6 @@ def details(record: Record) -> list[str]:
   return lines
 
 
-def paper_model(backbone: str) -> str:
-  """Describes the paper's model that a first run is compared with."""
-  return (
-    f"The paper's model (paper/) is stage 1 of {backbone} in the paper's sizes,"
-    ' without as-of features.'
-  )
-
-
 def difference(task: str, values: Record) -> str:
   """A difference of AUC, or XAUC, with its interval, if it has one.
 
@@ -228,39 +220,24 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def refit(found: Record) -> str:
-  """A sentence on a refit.
-
-  Args:
-    found: `refit_of` of metrics.json (training/refit.py).
-  """
+  """A sentence on a refit; `found` is `refit_of` of metrics.json."""
   epochs = ', '.join(map(str, found['epochs']))
-  stay = 'the calibration stays'
-  if len(found['epochs']) > 1:
-    stay = "the calibration and the members' weights stay"
   return (
     f'Stage 1 of {found["run"]} again, with the rows of validation among those'
-    f' of train, for as many epochs as it has kept ({epochs}); {stay}.'
+    f' of train, for as many epochs as it has kept ({epochs}); the calibration'
+    " and members' weights stay."
   )
 
 
 def started(found: Record) -> str:
-  """A sentence on the start of a warm-started run.
-
-  Args:
-    found: `started_from` of metrics.json (training/run_start.py).
-  """
+  """A sentence on a warm start; `found` is `started_from` of metrics.json."""
   epochs = ', '.join(map(str, found['epochs']))
-  stages = {
-    'pretrain': f'the pre-trained model (epoch {epochs})',
-    'critic': 'critics',
-  }
-  parts = [stages[stage] for stage in found['stages']]
   new = [
     f'{name} {one["new"]:,} of {one["known"] + one["new"]:,}'
     for name, one in found['rows'].items()
     if one['new']
   ]
   return (
-    f'Started from {found["run"]}: {" and ".join(parts)}; values that it did'
-    f' not know: {", ".join(new) or "none"}.'
+    f'Started from {found["run"]} (epoch {epochs}); values that it did not'
+    f' know: {", ".join(new) or "none"}.'
   )

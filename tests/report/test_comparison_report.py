@@ -52,7 +52,6 @@ def test_the_page_has_verdict_means_and_paired_differences(tmp_path):
   shown = row(table, 'ple+critic', 'ple')
   assert shown['AUC, 1e-4'].startswith(f'{one["mean"] / 1e-4:+.1f} ±')
   assert shown['p after Holm'] == f'{one["p_holm"]:.3g}' or '<' in shown['p']
-  assert len(found.pictures) == 2
 
 
 @pytest.mark.parametrize('seeds', [1, 2])

@@ -53,7 +53,7 @@ def example(kept=(0.61, 0.62), epochs=(1, 1), **changes):
 
 
 def labels(record):
-  return [row.label for row in run_report.models(record)]
+  return [name for name, _ in run_report.models(record)]
 
 
 def test_every_model_has_a_row_and_equal_ones_share_it():
@@ -68,8 +68,8 @@ def test_every_model_has_a_row_and_equal_ones_share_it():
     'pre-trained = control (kept: epoch 0)',
     'RMTL (kept: epoch 2)',
   ]
-  table = run_report.first_table(example())
-  assert [row[1:] for row in table.rows] == [
+  table = run_report.overview(example())
+  assert [row[2:] for row in table.rows] == [
     (auc, '0.2500')
     for auc in ('0.5500', '0.6000', '0.6100', '0.6200', '0.8000')
   ]
@@ -87,11 +87,10 @@ def test_a_table_shows_what_a_task_has():
     stages={'pretrain': both(0.6)},
     oracle=both(0.8),
   )
-  table = run_report.first_table(record)
-  assert table.header[1:] == (
-    *('click: AUC', 'click: logloss', 'watch: XAUC', 'watch: MAE'),
-  )
-  assert table.rows[1][1:] == ('0.6000', '0.2500', '0.7123', '21.54')
+  table = run_report.overview(record)
+  assert table.header[2:] == ('AUC', 'logloss', 'XAUC', 'MAE')
+  assert table.rows[1][2:] == ('0.6000', '0.2500', '-', '-')
+  assert table.rows[4][2:] == ('-', '-', '0.7123', '21.54')
 
 
 def test_the_page_has_the_figures(paper_run):
