@@ -43,7 +43,7 @@ agent = stable_baselines3.PPO(
   seed=0,
   device='cpu',
 )
-test = rmtl_jax.environment.make(path, 'test').default_params
+test = rmtl_jax.environment.make(path, 'test').data
 features = np.asarray(jax.jit(jax.vmap(encode))(test.inputs))
 for learnt in (0, steps):
   if learnt:

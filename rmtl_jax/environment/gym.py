@@ -6,72 +6,74 @@ from typing import Any
 
 import gymnasium
 import jax
-import jax.numpy as jnp
 import numpy as np
-from gymnasium import spaces as gym_spaces
+from gymnasium import spaces
 
-from rmtl_jax.environment import session_mdp, spaces
+from rmtl_jax.environment import session_mdp
 
 
 class GymnasiumSessions(gymnasium.Env):
-  """A session per episode, by the functions of a SessionEnvironment.
+  """One session per episode, by the functions of a SessionEnvironment.
 
-  `reset(options={'session': n})` begins the session of that number. In `info`
-  of a step are `rewards`, one per task, and `row`, its place in the split.
+  `reset` begins a random session, or that of `options={'session': n}`. `info`
+  of a step contains `rewards`, one per task, and `row`, its place in the split.
 
   Attributes:
     sessions: the pure functions and their data.
   """
 
-  def __init__(self, env: session_mdp.SessionEnvironment, max_steps: int = 0):
-    """Compiles nothing yet.
-
-    Args:
-      env: of `environment.make`.
-      max_steps: rows after which a session is cut off; 0: never.
-    """
+  def __init__(self, env: session_mdp.SessionEnvironment):
+    """Compiles nothing yet; `env` is of `environment.make`."""
     self.sessions = env
-    self.action_space = _of(env.action_space())
-    self.observation_space = _of(env.observation_space())
-    self._params = env.default_params.replace(
-      max_steps_in_episode=jnp.int32(max_steps)
-    )
-    self._start = jax.jit(env.start)
-    self._step = jax.jit(self._numbers)
+    self.action_space = spaces.Box(0.0, 1.0, (env.spec.num_tasks,))
+    self._reset, self._step = jax.jit(env.reset), jax.jit(env.step)
+    self.observation_space = self._space()
     self._state: Any = None
 
-  def _numbers(self, state: Any, action: Any, params: Any) -> Any:
-    key = jax.random.key(0)  # transitions are the log's
-    observation, new_state, reward, terminated, info = self.sessions.step_env(
-      key, state, action, params
-    )
-    truncated = self.sessions.is_truncated(new_state, params)
-    # One transfer to the host; the state stays on the device.
-    return new_state, (observation, reward, terminated, truncated, info)
+  def _space(self) -> spaces.Space:
+    env = self.sessions
+    seen = jax.eval_shape(lambda: env.reset(0, env.data)[0])
+    if not isinstance(seen, dict):
+      return spaces.Box(-np.inf, np.inf, seen.shape)
+    lists = np.array(env.spec.multi_valued, int).reshape(-1, 2)  # sizes, widths
+    ids = np.array(env.spec.categorical, int) - 1
+    values = np.repeat(lists[:, 0] - 1, lists[:, 1])
+    found = {
+      'categorical': spaces.Box(np.zeros_like(ids), ids, dtype=np.int32),
+      'multi_valued': spaces.Box(
+        np.full_like(values, -1), values, dtype=np.int32
+      ),
+      'numeric': spaces.Box(-np.inf, np.inf, (env.spec.numeric,)),
+    }
+    return spaces.Dict({k: s for k, s in found.items() if 0 not in s.shape})
 
   def reset(
     self, *, seed: int | None = None, options: dict[str, Any] | None = None
   ) -> tuple[Any, dict[str, Any]]:
     """Begins a session: a random one, or `options['session']`."""
     super().reset(seed=seed)
-    count = len(self._params.starts) - 1
+    data = self.sessions.data
+    count = len(data.starts) - 1
     drawn = self.np_random.integers(count)
     session = int((options or {}).get('session', drawn))
     if not 0 <= session < count:
       raise ValueError(f'session: found {session}, expected 0 to {count - 1}')
-    observation, self._state = self._start(np.int32(session), self._params)
+    observation, self._state = self._reset(np.int32(session), data)
     return self._shown(jax.device_get(observation)), {'session': session}
 
   def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-    """One row; see SessionEnvironment.step_env."""
-    action = np.asarray(action, np.float32)
-    self._state, seen = self._step(self._state, action, self._params)
-    observation, reward, terminated, truncated, info = jax.device_get(seen)
+    """One row; see SessionEnvironment.step."""
+    observation, self._state, *rest = self._step(
+      self._state, np.asarray(action, np.float32), self.sessions.data
+    )
+    observation, (reward, terminated, info) = jax.device_get(
+      (observation, rest)
+    )
     return (
       self._shown(observation),
       float(reward),
       bool(terminated),
-      bool(truncated),
+      False,
       info | {'row': int(info['row'])},
     )
 
@@ -80,25 +82,3 @@ class GymnasiumSessions(gymnasium.Env):
     if not isinstance(observation, dict):
       return observation
     return {name: x for name, x in observation.items() if x.size}
-
-
-def _of(space: spaces.Box | spaces.Dict) -> gym_spaces.Space:
-  """The same space as Gymnasium has it."""
-  if isinstance(space, spaces.Dict):
-    return gym_spaces.Dict(
-      {
-        name: _of(one)
-        for name, one in space.spaces.items()
-        if 0 not in one.shape
-      }
-    )
-  low, high = (np.broadcast_to(b, space.shape) for b in (space.low, space.high))
-  return gym_spaces.Box(
-    low.astype(space.dtype), high.astype(space.dtype), dtype=space.dtype
-  )
-
-
-gymnasium.register(
-  'rmtl_jax/Sessions-v0',
-  entry_point='rmtl_jax.environment.session_mdp:make_gymnasium',
-)

@@ -27,16 +27,12 @@ def test_gymnasium_finds_nothing_wrong(made, encoded):
   path, manifest, _ = made
   spec = manifest.feature_spec()
   encode = environment.one_hot(spec) if encoded else None
-  env = gymnasium.make(
-    'rmtl_jax.environment.gym:rmtl_jax/Sessions-v0',
-    data_dir=path,
-    encode=encode,
-  )
+  env = environment.make_gymnasium(path, encode=encode)
   with warnings.catch_warnings():
     warnings.simplefilter('error')
     # Features without a bound are what the checker warns of.
     warnings.filterwarnings('ignore', message='.*infinity.*')
-    env_checker.check_env(env.unwrapped, skip_render_check=True)
+    env_checker.check_env(env, skip_render_check=True)
 
 
 def test_a_session_has_its_rows_and_rewards(made):

@@ -1,4 +1,4 @@
-"""The environment against packed lanes, and gymnax's interface."""
+"""The environment against packed lanes."""
 
 import functools
 from typing import Any
@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import rmtl_jax
 from rmtl_jax import environment
 from rmtl_jax.data import batches, columns
 from rmtl_jax.evaluation import critic_statistics
@@ -34,20 +33,22 @@ def made(tmp_path_factory):
 def _walk(env, actions):
   """All sessions from start to end: [S, steps] of what a step gives."""
 
-  def step(state, _):
-    row = env._row(state, env.default_params)
-    observation, new_state, reward, terminated, info = env.step_env(
-      None, state, jnp.asarray(actions)[row]
+  def step(carry, _):
+    state, ended = carry
+    row = env.data.starts[state.session] + state.time
+    action = jnp.asarray(actions).at[row].get(mode='clip')
+    observation, state, reward, now_ended, info = env.step(
+      state, action, env.data
     )
-    valid = ~env.is_terminated(state)
-    return new_state, (observation, reward, terminated, info, valid)
+    found = (observation, reward, now_ended, info, ~ended)
+    return (state, now_ended), found
 
   def one(session):
-    first, state = env.start(session)
-    _, found = jax.lax.scan(step, state, length=_LONGEST)
-    return first, found
+    first, state = env.reset(session, env.data)
+    carry = (state, jnp.bool_(False))
+    return first, jax.lax.scan(step, carry, length=_LONGEST)[1]
 
-  sessions = len(env.default_params.starts) - 1
+  sessions = len(env.data.starts) - 1
   return jax.device_get(jax.jit(jax.vmap(one))(jnp.arange(sessions)))
 
 
@@ -68,7 +69,7 @@ def test_transitions_and_returns_are_those_of_packed_lanes(made):
   config = paper.batch(lanes=4, lane_length=16)
   plan = batches.Epoch(rows.starts, (7, 1), 0, config).plan
   slots = loop.Slots(*(x.reshape(-1, 16) for x in plan))
-  data = loop.Columns(env.default_params.inputs, env.default_params.labels)
+  data = loop.Columns(env.data.inputs, env.data.labels)
   batch: Any = loop.gather(data, slots)
   row, mask = np.asarray(slots.row), np.asarray(batch.mask)
   lane_rewards = rewards.log_likelihood(
@@ -81,7 +82,7 @@ def test_transitions_and_returns_are_those_of_packed_lanes(made):
   np.testing.assert_allclose(by_row(summed), rewards_of_rows.sum(1), rtol=1e-6)
   ends = by_row(terminated)
   np.testing.assert_array_equal(ends[row[mask]], batch.is_last[mask])
-  np.testing.assert_array_equal(ends, by_row(info['discount']) == 0.0)
+  assert not info['rewards'][~valid].any()
   # The state after slot t is slot t + 1, where the session goes on.
   on = np.asarray(jax.vmap(targets.goes_on)(batch.segment)) & mask
   for kind, values in seen.items():
@@ -107,46 +108,3 @@ def test_transitions_and_returns_are_those_of_packed_lanes(made):
   )
   assert has_target.sum() == rows.rows
   np.testing.assert_allclose(target[has_target], g[has_target], rtol=1e-5)
-
-
-def test_episodes_follow_each_other_in_one_program(made):
-  path, manifest, rows = made
-  env = rmtl_jax.environment.make(
-    path, encode=environment.one_hot(manifest.feature_spec())
-  )
-  actions = jnp.array([0.25, 0.5], jnp.float32)
-
-  def step(carry, key):
-    state, _ = carry
-    observation, new_state, *rest = env.step(key, state, actions)
-    return (new_state, observation), (state, new_state, observation, *rest)
-
-  def run(key):
-    observation, state = env.reset(key)
-    keys = jax.random.split(key, 40)
-    return jax.lax.scan(step, (state, observation), keys)[1]
-
-  keys = jax.random.split(jax.random.key(3), 5)
-  state, new_state, observation, reward, terminated, truncated, info = jax.jit(
-    jax.vmap(run)
-  )(keys)
-  assert reward.shape == terminated.shape == (5, 40)
-  assert terminated.any() and not truncated.any()
-  sessions = np.asarray(new_state.session)
-  np.testing.assert_array_equal(np.asarray(new_state.time)[terminated], 0)
-  same = sessions == np.asarray(state.session)
-  assert same[~np.asarray(terminated)].all()
-  # Another session's first row is shown, the ended one's is in `info`.
-  encode = jax.vmap(environment.one_hot(manifest.feature_spec()))
-  inputs = env.default_params.inputs
-  whole = np.asarray(encode(jax.tree.map(jnp.asarray, inputs)))
-  place = rows.starts[sessions] + np.asarray(new_state.time)
-  np.testing.assert_array_equal(observation, whole[place])
-  last = rows.starts[np.asarray(state.session) + 1] - 1
-  final = np.asarray(info['final_observation'])
-  np.testing.assert_array_equal(final[terminated], whole[last[terminated]])
-  # By hand: labels 1 and 0 at 0.25 and 0.5 are worth log 0.25 + log 0.5.
-  labels = rows.labels[np.asarray(info['row'])]
-  both = (labels == [1.0, 0.0]).all(-1)
-  assert both.any()
-  np.testing.assert_allclose(reward[both], np.log(0.125), rtol=1e-6)
