@@ -69,7 +69,6 @@ _NETWORK = {
   'embedding_dim': 16,
   'bottom_units': [64, 32],
   'tower_units': [16],
-  'session_encoder': 'mean',
 }
 _RATE, _CANDIDATES, _SHOWN, _NAMES = 5, 50, 10, 20_000
 _DAY_MS = 86_400_000

@@ -80,7 +80,7 @@ class Workload:
       user=None,
       row_id=np.arange(self.rows),
       oracle=None,
-      time=np.arange(self.rows, dtype=np.int32),
+      begins_time=np.ones(self.rows, bool),
       starts=starts,
     )
 

@@ -178,7 +178,6 @@ class FeatureSpec:
     num_tasks: K.
     names: of the categorical, then the multi-valued fields; needed by settings
       that name a field.
-    item: place of the item among the categorical fields, or None.
     vocabulary_owners: for each multi-valued field, the place of the categorical
       field that lends it vocabulary and embeddings, or None; empty if none
       does.
@@ -207,7 +206,6 @@ class FeatureSpec:
   numeric: int
   num_tasks: int
   names: tuple[str, ...] = ()
-  item: int | None = None
   vocabulary_owners: tuple[int | None, ...] = ()
   numeric_names: tuple[str, ...] = ()
   groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -260,17 +258,14 @@ class Inputs(NamedTuple):
     multi_valued: i32[..., M], the slots of all multi-valued fields side by
       side, -1 in unused slots; every field uses at least one slot.
     numeric: f32[..., N], normalised; NaN where missing (FeatureSpec.missing).
-    segment: i32[..., T], as in Batch, for encoders of the session so far; None
-      where rows are not in lanes.
-    time: i32[...], rises within a session and is equal for its rows of one
-      time, which don't see each other; None if nothing reads sessions.
+    segment: i32[..., T], as in Batch, for critics that see how much of the
+      session is left; None where rows are not in lanes.
   """
 
   categorical: Array
   multi_valued: Array
   numeric: Array
   segment: Array | None = None
-  time: Array | None = None
 
 
 class Batch(NamedTuple):

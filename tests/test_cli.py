@@ -211,7 +211,6 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
     'network.dropout',
     'network.embedding_scale',
     'network.id_dropout',
-    'network.session_encoder',
     'pretrain.embedding_l2',
     'pretrain.l2',
     'pretrain.learning_rate',

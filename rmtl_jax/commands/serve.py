@@ -13,7 +13,6 @@ from absl import flags
 from rmtl_jax import extras, types
 from rmtl_jax.commands import common
 from rmtl_jax.server import options as options_lib
-from rmtl_jax.serving import sizes
 
 _DEFAULTS = options_lib.Settings(workdir='')
 _LOOPBACK = ('127.0.0.1', '::1', 'localhost')
@@ -50,7 +49,7 @@ def define(flag: common.Definer) -> None:
     'Most rows of a request; programs up to this size are compiled at the'
     ' start.',
     lower_bound=1,
-    upper_bound=sizes.MOST_ROWS,
+    upper_bound=1024,
   )
   flag.integer('workers', _DEFAULTS.workers, 'Processes.', lower_bound=1)
 

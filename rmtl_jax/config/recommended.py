@@ -110,8 +110,6 @@ def _with_members(
     return dataclasses.replace(config, ensemble=count)
   texts = _variants(id_fields(manifest), manifest)
   count = len(texts) + (manifest.splits['train'].rows <= _FEW_ROWS)
-  if config.network.reads_sessions:  # of items, which variants would hide
-    texts = []
   variety = ';'.join(texts)
   if one_model or config.ensemble == 1:
     alone = dataclasses.replace(

@@ -75,10 +75,6 @@ class NetworkConfig:
       in `ignore`, or `none`. It has parameters for them, so that members of an
       ensemble which hide other fields, or none, share compiled programs; with
       `embedding_adam=rows` it is `ignore`.
-    session_encoder: the session so far as one more block of the features,
-      from the item's embeddings of the rows of earlier times: `none`, their
-      `mean` or `target_attention` (of the row's own item). No free win:
-      choose on validation.
     crosses: pairs of categorical fields, as `segment*category+segment*brand`:
       every pair of their categories adds a term to each task's logit. Pairs
       with a field that is ignored or read as numbers are left out. Needs
@@ -112,7 +108,6 @@ class NetworkConfig:
   id_dropout: str = '0'
   ignore: str = ''
   hide: str = ''
-  session_encoder: Literal['none', 'mean', 'target_attention'] = 'none'
   crosses: str = 'auto'
   booster: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'piecewise'
@@ -123,11 +118,6 @@ class NetworkConfig:
   def has_shown(self) -> bool:
     """Whether parameters say which fields are hidden."""
     return bool(self.hide) and self.embedding_adam == 'dense'
-
-  @property
-  def reads_sessions(self) -> bool:
-    """Whether a row's logits depend on rows before it in its lane."""
-    return self.session_encoder != 'none'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,8 +265,7 @@ class BatchConfig:
 
   Attributes:
     lanes: lanes of a batch (L); 0: by the data.
-    lane_length: slots of a lane (T); longer sessions are cut, between times
-      where they can be.
+    lane_length: slots of a lane (T); longer sessions are cut.
     steps_per_dispatch: most steps in one call of the compiled loop.
     input: `resident` data is in memory and on the device, `streaming` reads a
       window at a time; `auto` streams what is larger than a quarter of the

@@ -41,71 +41,20 @@ class Plan(NamedTuple):
   segment: np.ndarray
 
 
-def find_cuts(
-  starts: np.ndarray,
-  length: int,
-  begins_time: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> np.ndarray:
-  """Finds where sessions that are longer than a lane are cut.
-
-  A cut comes where a lane is full, or before the rows of one time if they would
-  not all fit: those rows see the same past, so they stay together. Rows of one
-  time that exceed a lane get pieces of their own, and the next time begins
-  another piece.
+def find_cuts(starts: np.ndarray, length: int) -> np.ndarray:
+  """Finds where sessions that are longer than a lane are cut: when it is full.
 
   Args:
     starts: i64[S + 1], first row of every session, then R.
     length: slots of a lane, T.
-    begins_time: maps rows i64[n] to bool[n], true for the first row of a
-      session and time; None if every row is.
 
   Returns:
     i64[C], ascending: first rows of the pieces that don't begin a session.
   """
-  # First as if no two rows had one time: every `length` rows, for all sessions
-  # at once.
-  rows = np.diff(starts)
-  count = (np.maximum(rows, 1) - 1) // length
-  owner = np.repeat(np.arange(len(rows)), count)
+  count = (np.maximum(np.diff(starts), 1) - 1) // length
+  owner = np.repeat(np.arange(len(count)), count)
   part = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-  full = starts[owner] + (part + 1) * length
-  if begins_time is None:
-    return full
-  # Few sessions have a cut within a time; only those are walked one by one, as
-  # a cut that moves moves all later cuts of its session.
-  tied = np.unique(owner[~begins_time(full)])
-  moved = [
-    starts[s]
-    + find_session_cuts(begins_time(np.arange(*starts[s : s + 2])), length)
-    for s in tied
-  ]
-  return np.sort(np.concatenate([full[~np.isin(owner, tied)], *moved]))
-
-
-def find_session_cuts(begins_time: np.ndarray, length: int) -> np.ndarray:
-  """`find_cuts` for one session, or for its rows from one of its cuts on.
-
-  Args:
-    begins_time: whether a row is the first of its time, bool[n].
-    length: T.
-
-  Returns:
-    i64[C], counted from the first row. Later rows don't change earlier cuts, so
-    that serving cuts a session that goes on as training cuts all of it.
-  """
-  rows, begin, found = len(begins_time), 0, []
-  firsts = np.append(np.flatnonzero(begins_time), rows)
-  while True:
-    end = begin + length
-    if not begins_time[begin]:  # in a time that fills lanes of its own
-      end = min(end, firsts[np.searchsorted(firsts, begin)])
-    elif end < rows and not begins_time[end]:
-      tie = firsts[np.searchsorted(firsts, end) - 1]
-      end = tie if tie > begin else end
-    if end >= rows:
-      return np.array(found, np.int64)
-    found.append(end)
-    begin = end
+  return starts[owner] + (part + 1) * length
 
 
 def session_order(
@@ -147,14 +96,12 @@ class Epoch:
     seed: the run's seed and the stage's number.
     number: of the pass, counted from 0.
     config: lanes and lane length.
-    cuts: from `find_cuts`; None where no two rows of a session have one time.
   """
 
   starts: np.ndarray
   seed: tuple[int, ...]
   number: int
   config: config_lib.BatchConfig
-  cuts: np.ndarray | None = None
 
   def windows(self) -> Iterator[Plan]:
     """Packs the sessions, [N, T] lanes per window of the shuffle.
@@ -173,9 +120,7 @@ class Epoch:
   def _window_pieces(self) -> Iterator[_Pieces]:
     """Sessions in the pass's order, cut to lanes, window by window."""
     order = session_order(len(self.starts) - 1, self.seed, self.number)
-    cuts = self.cuts
-    if cuts is None:
-      cuts = find_cuts(self.starts, self.config.lane_length)
+    cuts = find_cuts(self.starts, self.config.lane_length)
     size = BLOCK_SESSIONS * WINDOW_BLOCKS
     for begin in range(0, len(order), size):
       yield _cut(self.starts, order[begin : begin + size], cuts)
@@ -243,20 +188,14 @@ def distinct_capacity(
   return tuple(int(r) for r in np.minimum(room, slots))
 
 
-def ordered_plan(
-  starts: np.ndarray,
-  config: config_lib.BatchConfig,
-  cut_at: np.ndarray | None = None,
-) -> Plan:
+def ordered_plan(starts: np.ndarray, config: config_lib.BatchConfig) -> Plan:
   """Packs all rows once, sessions in their own order: for evaluation.
 
   Args:
     starts: i64[S + 1], first row of every session, then R.
     config: lanes and lane length.
-    cut_at: `Epoch.cuts`.
   """
-  if cut_at is None:
-    cut_at = find_cuts(starts, config.lane_length)
+  cut_at = find_cuts(starts, config.lane_length)
   pieces = _cut(starts, np.arange(len(starts) - 1), cut_at)
   lane, offset = _next_fit(pieces.length, config.lane_length)
   return _batches([_fill(pieces, lane, offset, config.lane_length)], config)

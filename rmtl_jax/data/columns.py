@@ -40,8 +40,7 @@ class SplitColumns:
     user: i64[R], prepared_file.NULL where it is unknown; or None.
     row_id: i64[R], the row of the raw file.
     oracle: f64[R, K] true probabilities (simulated data) or None.
-    time: i32[R], distinct pairs of session and timestamp before the row's:
-      equal for the rows of a session that have one time.
+    begins_time: bool[R], whether a row is the first of its session and time.
     starts: i64[S + 1], first row of every session, then R.
     losses: kinds of the labels; () if all are binary.
     sample_weight: f32[R, K], how much a row's labels count in training, 0
@@ -63,7 +62,7 @@ class SplitColumns:
   user: np.ndarray | None
   row_id: np.ndarray
   oracle: np.ndarray | None
-  time: np.ndarray
+  begins_time: np.ndarray
   starts: np.ndarray
   losses: tuple[types.TaskLoss, ...] = ()
   sample_weight: np.ndarray | None = None
@@ -76,10 +75,6 @@ class SplitColumns:
   def rows(self) -> int:
     """R."""
     return len(self.labels)
-
-  def begins_time(self, rows: np.ndarray) -> np.ndarray:
-    """Which rows are the first of their session and time, bool[n] of int[n]."""
-    return (rows == 0) | (self.time[rows] != self.time[rows - 1])
 
   def field(self, number: int) -> np.ndarray:
     """A categorical field of all rows, i32[R]."""
@@ -105,7 +100,6 @@ class SplitColumns:
       self.multi_valued,
       self.numeric,
       self.labels,
-      self.time,
       np.zeros((self.rows, 0), np.float32)
       if self.sample_weight is None
       else self.sample_weight,
@@ -208,12 +202,11 @@ def read_split(
   files = SplitFiles(data_dir, manifest, split)
   # Filled block by block: joining the blocks would need each row twice.
   whole: dict[str, Any] = {}
-  starts, at, times = [], 0, 0
+  starts, at = [], 0
   for block in files.blocks():
     end = at + len(block.new_time)
-    found = block.columns | {'time': number_times(block.new_time, times)}
+    found = block.columns | {'begins_time': block.new_time}
     del found['timestamp']
-    times += int(block.new_time.sum())
     starts.append(np.flatnonzero(block.new_session) + at)
     for name, part in found.items():
       if part is None:
@@ -241,16 +234,6 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
   memory = np.empty(size + _ALIGNMENT, np.uint8)
   begin = -memory.ctypes.data % _ALIGNMENT
   return memory[begin : begin + size].view(dtype).reshape(shape)
-
-
-def number_times(new_time: np.ndarray, before: int) -> np.ndarray:
-  """Counts the (session, time) pairs up to each row, i32[B], from 0.
-
-  Args:
-    new_time: whether a row is the first of its session and time, bool[B].
-    before: number of such rows before these.
-  """
-  return (np.cumsum(new_time) + (before - 1)).astype(np.int32)
 
 
 class Block(NamedTuple):

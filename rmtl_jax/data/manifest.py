@@ -262,7 +262,6 @@ class Manifest:
       numeric=len(self.of_kind('numeric')),
       num_tasks=len(self.tasks),
       names=tuple(f.name for f in embedded),
-      item=None if self.item_field is None else places[self.item_field],
       vocabulary_owners=() if set(owners) <= {None} else owners,
       numeric_names=tuple(f.name for f in self.of_kind('numeric')),
       groups=tuple(self.as_of_groups().items()),

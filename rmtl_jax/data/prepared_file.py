@@ -28,7 +28,6 @@ class Features(NamedTuple):
     multi_valued: i32[..., M], -1 in unused slots.
     numeric: f32[..., N], NaN where a value is missing (FeatureSpec.missing).
     labels: f32[..., K].
-    time: i32[...], as SplitColumns has it.
     sample_weight: f32[..., K], how much a row's labels count; [..., 0] where
       every row counts 1.
   """
@@ -37,7 +36,6 @@ class Features(NamedTuple):
   multi_valued: np.ndarray
   numeric: np.ndarray
   labels: np.ndarray
-  time: np.ndarray
   sample_weight: np.ndarray
 
 
@@ -113,18 +111,16 @@ class PreparedFile:
     if groups:
       yield first, groups
 
-  def features(self, groups: Sequence[int], time: np.ndarray) -> Features:
+  def features(self, groups: Sequence[int]) -> Features:
     """Reads features and labels of adjacent row groups.
 
     Args:
       groups: their numbers.
-      time: of their rows, i32[R]; the file alone can't tell it.
 
     Raises:
       types.InputError: as for `read`.
     """
-    names = [name for name in Features._fields if name != 'time']
-    return Features(**self.read(names, groups), time=time)
+    return Features(**self.read(Features._fields, groups))
 
   def read(
     self, names: Sequence[str] = (), groups: Sequence[int] | None = None

@@ -30,6 +30,7 @@ class StreamedColumns:
 
   Attributes:
     starts: i64[S + 1], first row of every session, then R.
+    begins_time: bool[R], whether a row is the first of its session and time.
     losses: kinds of the labels; () if all are binary.
     sampling: how the log was sampled, or None.
     within: seconds after which each label is final, 0 if it always is.
@@ -58,7 +59,9 @@ class StreamedColumns:
       (block.new_session, block.new_time)
       for block in self._files.blocks(on_rows)
     ]
-    new_session, self._new_time = map(np.concatenate, zip(*blocks, strict=True))
+    new_session, self.begins_time = map(
+      np.concatenate, zip(*blocks, strict=True)
+    )
     self.starts = np.append(np.flatnonzero(new_session), self._files.rows)
     self.losses, self.within = manifest.losses, manifest.within
     self.sampling = manifest_lib.sampling(manifest.tasks)
@@ -131,10 +134,6 @@ class StreamedColumns:
     parts = [file.read([name])[name] for file in self._files.open_all()]
     return None if parts[0] is None else np.concatenate(parts)
 
-  def begins_time(self, rows: np.ndarray) -> np.ndarray:
-    """Which rows are the first of their session and time, bool[n] of int[n]."""
-    return self._new_time[rows]
-
   def field(self, number: int) -> np.ndarray:
     """A categorical field of all rows, i32[R]."""
     field = self._manifest.of_kind('categorical')[number]
@@ -175,21 +174,11 @@ class StreamedColumns:
       *(x.reshape(*rows.shape, *x.shape[1:]) for x in result)
     )
 
-  @functools.cached_property
-  def _times(self) -> np.ndarray:
-    """Times that begin before each row group, i64[G + 1]."""
-    parts = np.split(self._new_time, self._ends[:-1])
-    return np.cumsum([0, *(int(part.sum()) for part in parts)])
-
   def _group(self, number: int) -> prepared_file.Features:
     """Reads a row group; keeps the last one, for readers that go in order."""
     if self._kept is None or self._kept[0] != number:
       file, group = self._groups[number]
-      begin = self._ends[number - 1] if number else 0
-      new_time = self._new_time[begin : self._ends[number]]
-      time = columns.number_times(new_time, self._times[number])
-      found = self._file(file).features([group], time)
-      self._kept = number, found
+      self._kept = number, self._file(file).features([group])
     return self._kept[1]
 
 

@@ -12,6 +12,7 @@ Intervals draw sessions, as all intervals do, each with all its permutations.
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ from rmtl_jax.evaluation import (
 from rmtl_jax.networks import ignore
 from rmtl_jax.results import list_starts
 from rmtl_jax.runtime import programs, progress, provenance, workdir, writers
-from rmtl_jax.serving import predictor
+from rmtl_jax.serving import predictor, scorer
 from rmtl_jax.training import split_data
 
 # The metrics that are measured, by the task's kind; the first decides the order
@@ -113,14 +114,12 @@ def importance(
     host = split_data.read(
       run.data_dir, run.manifest, split, run.config.batch, live
     ).host
-    inputs, seen, starts = _sample(host, run.manifest.task_names, rows, seed)
+    inputs, seen = _sample(host, run.manifest.task_names, rows, seed)
   live.start('importance', 0, compiles=True)
   model = predictor.load(path)
   columns, config, found = list_starts.columns(spec), run.config.evaluation, []
 
-  def predict(inputs: types.Inputs) -> np.ndarray:
-    return _predict(model, inputs, starts)
-
+  predict = functools.partial(_predict, model)
   sampled = Rows(inputs, seen._replace(losses=spec.losses), predict(inputs))
   live.start('importance', len(parts) * repeats * len(seen.session))
   for name, fields in parts.items():
@@ -134,7 +133,7 @@ def importance(
     'stage': model.stage,
     'split': split,
     'rows': len(seen.session),
-    'sessions': len(starts) - 1,
+    'sessions': int(seen.session[-1]) + 1,
     'rows_of_split': host.rows,
     'repeats': repeats,
     'seed': seed,
@@ -171,8 +170,8 @@ def find_groups(
 
 def _sample(
   host: columns_lib.Rows, tasks: Sequence[str], most: int, seed: int
-) -> tuple[types.Inputs, labelled.Labelled, np.ndarray]:
-  """The rows to measure on: whole sessions, in their order, and `starts`."""
+) -> tuple[types.Inputs, labelled.Labelled]:
+  """The rows to measure on: whole sessions, in their order."""
   lengths = np.diff(host.starts)
   kept = np.arange(len(lengths))
   if most and host.rows > most:
@@ -184,33 +183,22 @@ def _sample(
   places += np.arange(starts[-1])
   features = host.take(places)
   inputs = types.Inputs(
-    features.categorical,
-    features.multi_valued,
-    features.numeric,
-    time=features.time,
+    features.categorical, features.multi_valued, features.numeric
   )
   session = np.repeat(np.arange(len(kept)), lengths[kept])
   weights = columns_lib.metric_weight(host)
   if weights is not None:
     weights = weights[places]
   rows = labelled.Labelled(features.labels, session, tasks, weights=weights)
-  return inputs, rows, starts
+  return inputs, rows
 
 
-def _predict(
-  model: predictor.Predictor, inputs: types.Inputs, starts: np.ndarray
-) -> np.ndarray:
-  """Probabilities of all rows, whole sessions at a time, f32[R, K]."""
-  found, begin, rows = [], 0, int(starts[-1])
-  while begin < rows:
-    last = np.searchsorted(starts, begin + model.chunk_rows, side='right') - 1
-    end = int(starts[last])
-    if end <= begin:  # a session of more rows than a chunk has
-      end = min(begin + model.chunk_rows, rows)
-    part = jax.tree.map(lambda x, b=begin, e=end: x[b:e], inputs)
-    own = np.unique(np.clip(starts, begin, end)) - begin
-    found.append(np.array(model.infer(part, own)))
-    begin = end
+def _predict(model: predictor.Predictor, inputs: types.Inputs) -> np.ndarray:
+  """Probabilities of all rows, f32[R, K]."""
+  found, size = [], scorer.CHUNK_ROWS
+  for begin in range(0, len(inputs.categorical), size):
+    part = jax.tree.map(lambda x, b=begin: x[b : b + size], inputs)
+    found.append(model.infer(part))
   return np.concatenate(found)
 
 

@@ -10,7 +10,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import first_layer, layers, session
+from rmtl_jax.networks import first_layer, layers
 
 # Output bias of a fresh critic with head `neg_softplus`: Q starts near
 # -softplus(-1) = -0.31, between the usual returns of a click (about 0.3 per
@@ -94,10 +94,10 @@ def remaining(segment: types.Array | None) -> jax.Array:
   """
   if segment is None:
     raise ValueError('expected rows in lanes, with segments')
-  # Earlier rows of the lane read backwards are later ones, those of the same
-  # time too: critics may use the rest of a logged session.
+  segment = jnp.asarray(segment)
   slots = jnp.arange(segment.shape[0])
-  later = session.earlier(jnp.asarray(segment), -slots)
+  later = segment[:, None] == segment[None, :]
+  later &= (slots[:, None] < slots[None, :]) & (segment >= 0)[:, None]
   return jnp.log1p(jnp.sum(later, axis=1).astype(jnp.float32))
 
 

@@ -4,8 +4,7 @@ Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
 one, and one linear
 layer for all numeric fields together, or a block for each (numeric.py); a
-field with vectors learnt elsewhere has a second block (pretrained.py); one
-further block encodes the session so far, if an encoder is set (session.py). The
+field with vectors learnt elsewhere has a second block (pretrained.py). The
 first linear layer takes the blocks side by side; everything that reads the
 features (experts, bottoms, gates) is a range of its columns, so that it runs
 once.
@@ -29,7 +28,6 @@ from rmtl_jax.networks import (
   layers,
   numeric,
   pretrained,
-  session,
 )
 
 Shared = Any
@@ -69,13 +67,11 @@ class FirstLayer(nnx.Module):
 
   Attributes:
     table: embeddings of all fields below each other, f32[sum of sizes, D].
-    kernel: f32[blocks, D, groups * units + gates]; the session's block is the
-      last.
+    kernel: f32[blocks, D, groups * units + gates].
     bias: f32[groups * units + gates].
     numeric: linear layer of the numeric block, or those of the numeric fields'
       blocks (numeric.Piecewise), where N > 0.
     pretrained_<name>: the vectors of a field that has some.
-    session: the encoder of the session so far, where one is set.
   """
 
   def __init__(
@@ -92,8 +88,7 @@ class FirstLayer(nnx.Module):
     self.config = config
     self.groups = groups
     self.widths = (units,) * self.groups + ((gates,) if gates else ())
-    self.encodes = config.session_encoder != 'none'
-    blocks = num_blocks(spec, config.numeric_encoding) + int(self.encodes)
+    blocks = num_blocks(spec, config.numeric_encoding)
     self.table = nnx.Param(embeddings.init_table(rngs.params(), spec, config))
 
     def kernel(width: int, gain: float) -> jax.Array:
@@ -113,8 +108,6 @@ class FirstLayer(nnx.Module):
       rows = spec.categorical[field.place]
       vectors = pretrained.Vectors(field, rows, dim, rngs)
       setattr(self, pretrained.group(field.name), vectors)
-    if self.encodes:
-      self.session = session.make(config, rngs)
 
   @property
   def by_batch(self) -> bool:
@@ -195,7 +188,6 @@ class FirstLayer(nnx.Module):
       len(self.spec.multi_valued),
       numeric.num_blocks(self.spec, self.config.numeric_encoding),
       len(self.spec.pretrained),
-      int(self.encodes),
     )
 
   def _terms(self, inputs: types.Inputs) -> list[jax.Array]:
@@ -204,11 +196,10 @@ class FirstLayer(nnx.Module):
     Each kind of block goes through its own rows of the kernel: joined blocks
     would be written out, only to be read once.
     """
-    for_categories, for_lists, for_numeric, for_vectors, for_session = (
-      jax.lax.split(self.kernel[...], self._blocks(), axis=0)
+    for_categories, for_lists, for_numeric, for_vectors = jax.lax.split(
+      self.kernel[...], self._blocks(), axis=0
     )
     terms = []
-    embedded = None
     if self.spec.categorical and not self.by_batch:
       embedded = embeddings.of_categories(self.table[...], self.spec, inputs)
       terms.append(_through(embedded, for_categories))
@@ -218,10 +209,6 @@ class FirstLayer(nnx.Module):
       terms.append(self.numeric.through(inputs.numeric, for_numeric))
     if self.spec.pretrained:
       terms.append(_through(self._vectors(inputs), for_vectors))
-    if self.encodes:
-      items = self._items(inputs, embedded)
-      so_far = self.session(items, *session.places(inputs))
-      terms.append(so_far @ for_session[0])
     return terms
 
   def _lists(self, inputs: types.Inputs) -> jax.Array:
@@ -246,19 +233,6 @@ class FirstLayer(nnx.Module):
       vectors = getattr(self, pretrained.group(field.name))
       blocks.append(vectors(jnp.asarray(inputs.categorical)[:, field.place]))
     return jnp.stack(blocks, axis=1)
-
-  def _items(
-    self, inputs: types.Inputs, embedded: jax.Array | None
-  ) -> jax.Array:
-    """Embeddings of the items of one lane, f32[T, D]."""
-    field = self.spec.item
-    if field is None:
-      raise ValueError('expected rows with items')
-    if embedded is not None:
-      return embedded[:, field]
-    row = jnp.asarray(inputs.categorical)[:, field]
-    start = int(embeddings.offsets(self.spec)[field])
-    return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
   def _linear(self, inputs: types.Inputs, rows: jax.Array) -> list[jax.Array]:
     """Linear numeric fields and the bias, part by part, f32[T, width]."""

@@ -69,8 +69,8 @@ def make_actor(
     config: sizes, and which fields are ignored.
 
   Raises:
-    types.InputError: no such backbone, nothing to read, no such field to
-      ignore, or a session encoder without an item field.
+    types.InputError: no such backbone, nothing to read, or no such field to
+      ignore.
   """
   record = backbone_registry.BACKBONES.find(backbone)
   if config.has_shown and not record.is_fitted:
@@ -106,8 +106,7 @@ def make_critic(
     critic: form, head and what they see.
 
   Raises:
-    types.InputError: nothing to read, no such field to ignore, or a session
-      encoder without an item field.
+    types.InputError: nothing to read, or no such field to ignore.
   """
   if network.has_shown:
     plain = dataclasses.replace(network, hide='')
@@ -178,13 +177,7 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
     raise types.InputError('tasks: found none, expected at least one')
   if first_layer.num_blocks(spec, config.numeric_encoding) < 1:
     raise types.InputError('fields: found none, expected at least one')
-  for name in ('session_encoder', 'numeric_encoding'):
-    config_values.check(f'network.{name}', getattr(config, name))
-  if config.session_encoder != 'none' and spec.item is None:
-    raise types.InputError(
-      f'config.network.session_encoder: {config.session_encoder!r} needs data'
-      ' whose manifest.json names an item_field, found none'
-    )
+  config_values.check('network.numeric_encoding', config.numeric_encoding)
 
 
 def critic_from_actor(

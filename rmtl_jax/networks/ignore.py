@@ -162,8 +162,7 @@ def view(
     reads_nan: whether the network itself handles missing numbers.
 
   Raises:
-    types.InputError: as for `fields`; nothing is left; or the item is ignored
-      and a session encoder reads it.
+    types.InputError: as for `fields`, or nothing is left.
   """
   gone = unseen(config, spec)
   if config.has_shown and not reads_nan:
@@ -173,12 +172,7 @@ def view(
     derived = tuple(
       one for one in spec.derived if gone.isdisjoint(_names(one, spec))
     )
-    # The session encoder reads the item by row.
-    ranks = [
-      one
-      for one in derived
-      if len(one.places) == 1 and one.places[0] != spec.item
-    ]
+    ranks = [one for one in derived if len(one.places) == 1]
     derived += tuple(one.given() for one in ranks)
     gone |= {name for one in ranks for name in _names(one, spec)}
   if not gone and not derived and (reads_nan or not spec.missing):
@@ -191,7 +185,6 @@ def view(
     raise types.InputError(
       f'config.network.ignore: {config.ignore!r:.80} leaves no field'
     )
-  _check_item(spec, single, config)
   slots = np.cumsum([0, *(width for _, width in spec.multi_valued)])
   indicated = tuple(
     n for n, i in enumerate(numeric) if i in spec.missing and not reads_nan
@@ -202,7 +195,6 @@ def view(
     multi_valued=tuple(spec.multi_valued[i] for i in multi),
     numeric=len(numeric) + len(derived) + len(indicated),
     names=tuple(name for name in spec.names if name not in gone),
-    item=single.index(spec.item) if spec.item in single else None,
     vocabulary_owners=_owners(spec, single, multi),
     numeric_names=(
       *(n for n in spec.numeric_names if n not in gone),
@@ -271,18 +263,6 @@ def _names(one: types.Derived, spec: types.FeatureSpec) -> list[str]:
 def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
   """Places of the fields that stay; a field without a name does."""
   return [i for i in range(count) if gone.isdisjoint(names[i : i + 1])]
-
-
-def _check_item(
-  spec: types.FeatureSpec, kept: list[int], config: config_lib.NetworkConfig
-) -> None:
-  """Refuses to ignore the item where a session encoder reads it."""
-  encoder = config.session_encoder
-  if encoder != 'none' and spec.item is not None and spec.item not in kept:
-    raise types.InputError(
-      f'config.network.ignore: {spec.names[spec.item]!r} is the item, which'
-      f' session_encoder={encoder} reads'
-    )
 
 
 def _owners(

@@ -58,7 +58,7 @@ def of(
   last = max(int(np.searchsorted(starts, _MOST_ROWS, 'right')) - 1, 1)
   starts = starts[: last + 1]
   every = np.arange(starts[-1])
-  begins = host.begins_time(every)
+  begins = host.begins_time[: starts[-1]]
   shown = np.cumsum(begins) - 1
   sizes = np.bincount(shown)
   if np.mean(sizes[shown] > 1) <= 0.5:
@@ -84,7 +84,7 @@ def of(
     None,
     rows,
     None,
-    number.astype(np.int32),
+    np.diff(number, prepend=-1) > 0,
     np.concatenate([[0], changes, [len(rows)]]),
     host.losses,
   )

@@ -8,7 +8,6 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.server import bodies
 from rmtl_jax.server.state import keeper as keeper_lib
-from rmtl_jax.server.state import lanes
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import raw_rows
 from rmtl_jax.serving import scorer as scorer_lib
@@ -19,14 +18,12 @@ def score(
   keeper: keeper_lib.Keeper | None,
   table: pa.Table,
   notes: notes_lib.Notes,
-  most: int,
 ) -> np.ndarray:
   """Predictions for candidates, which don't see each other, f32[R, K].
 
   Args:
     keeper: the state; None for none, as-of features are columns then.
     table: R rows that are shown together.
-    most: rows that the model's programs are compiled for.
 
   Raises:
     types.InputError: a column or a value that can't be used.
@@ -41,15 +38,11 @@ def score(
         f' ({", ".join(needs.columns)})'
       )
     scorer.encoder.check(table.schema, bodies.WHERE)
-    sessions = []
   else:
     needs.check_absent(names, bodies.WHERE, 'state')
     scorer.encoder.check(table.schema, bodies.WHERE, needs.columns)
-    past, sessions = keeper.look_up(raw_rows.rows_of_table(table, bodies.WHERE))
+    past = keeper.look_up(raw_rows.rows_of_table(table, bodies.WHERE))
     table = scorer_lib.with_columns(table, past)
-  count = table.num_rows
-  chunk = raw_rows.Chunk(table, bodies.WHERE, range(1, count + 1))
-  inputs = scorer.encoder.encode(chunk, notes)
-  if needs.sessions:
-    return lanes.infer(scorer, inputs, sessions, most)
-  return scorer.infer(inputs, np.array([0, count]))
+  lines = range(1, table.num_rows + 1)
+  chunk = raw_rows.Chunk(table, bodies.WHERE, lines)
+  return scorer.infer(scorer.encoder.encode(chunk, notes))

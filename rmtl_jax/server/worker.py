@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 import rmtl_jax
-from rmtl_jax import types
 from rmtl_jax.server import bodies, counters, scoring
 from rmtl_jax.server import options as options_lib
 from rmtl_jax.server.state import keeper as keeper_lib
@@ -62,10 +61,6 @@ class Worker:
       )
       if settings.history:
         self.keeper.load(settings.history, say)
-    elif scorer.needs.sessions:
-      raise types.InputError(
-        'the model encodes sessions: give --state, where they are kept'
-      )
     self._predictions, self._events = _Queue(), _Queue()
     say(f'ready: {path} (version {self.version})')
 
@@ -98,7 +93,7 @@ class Worker:
   def _predict(self, body: bytes, kind: str) -> np.ndarray:
     most, notes = self.settings.max_rows, notes_lib.Notes()
     table = bodies.read(body, kind, most)
-    found = scoring.score(self.scorer, self.keeper, table, notes, most)
+    found = scoring.score(self.scorer, self.keeper, table, notes)
     self.metrics.rows.labels('/v1/predict').inc(len(found))
     for name, counts in notes.fields.items():
       self.metrics.values.labels(name).inc(counts.values)
@@ -136,7 +131,6 @@ class Worker:
         for field in columns
       ],
       'as_of': list(scorer.computed),
-      'reads_sessions': scorer.needs.sessions,
       'state': state,
     }
 

@@ -28,8 +28,6 @@ from rmtl_jax.serving.export import checked_files, program
 
 FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
-# All slots of a lane are computed, so a forged length could exhaust memory.
-_LONGEST_LANE = 2**20
 
 
 class Exported(scorer.Scorer):
@@ -48,13 +46,7 @@ class Exported(scorer.Scorer):
     parameters: list[np.ndarray],
   ):
     """See `load`."""
-    super().__init__(
-      path,
-      manifest,
-      record['ignored'],
-      record['sessions'],
-      record['lane_length'],
-    )
+    super().__init__(path, manifest, record['ignored'])
     self.record, self.stage = record, record['stage']
     self._parameters = jax.device_put(parameters)
     self._call = jax.jit(function.call)
@@ -106,7 +98,6 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
       [(values.shape, values.dtype.name) for values in parameters],
       manifest.feature_spec().input_widths,
       len(manifest.tasks),
-      record['sessions'],
     )
   except program.ProgramError as error:
     raise types.InputError(f'{where}: {error}') from None
@@ -154,8 +145,6 @@ class _Record:
   files: dict[str, Any]
   parameters: tuple[_Parameter, ...]
   ignored: tuple[str, ...]
-  sessions: bool
-  lane_length: int
   stage: str
 
 
@@ -172,10 +161,5 @@ def _read_record(directory: pathlib.Path) -> dict[str, Any]:
     raise types.InputError(
       f'{path}: format_version is {version}, this program reads'
       f' {FORMAT_VERSION}; export the run again'
-    )
-  if not 0 < record['lane_length'] <= _LONGEST_LANE:
-    raise types.InputError(
-      f'{path}: lane_length is {record["lane_length"]}, expected 1 to'
-      f' {_LONGEST_LANE}'
     )
   return record

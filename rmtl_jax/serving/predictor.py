@@ -50,15 +50,8 @@ class Predictor(scorer.Scorer):
       types.InputError: the vocabularies are not the run's.
     """
     spec = run.manifest.feature_spec()
-    networks = [one.config.network for one in run.members]
     self.ignored = ignored(run)
-    super().__init__(
-      run.path,
-      run.manifest,
-      self.ignored,
-      any(network.reads_sessions for network in networks),
-      run.config.batch.lane_length,
-    )
+    super().__init__(run.path, run.manifest, self.ignored)
     self.run, self.stage = run, stage
     self.params = jax.device_put(params)
     self.maps = dict(maps or {})
@@ -70,20 +63,18 @@ class Predictor(scorer.Scorer):
   @programs.in_32_bits
   def network(self, *inputs: Any) -> np.ndarray:
     """See `Scorer.network`."""
-    has_lanes = self.needs.sessions
-    lanes = types.Inputs(*(x if has_lanes else x[None] for x in inputs))
+    lane = types.Inputs(*(x[None] for x in inputs))
     # A caller may forbid implicit transfers (jax_transfer_guard). These are
     # meant, and `device_put` takes 20 times as long as the call.
     with (
       jax.transfer_guard_host_to_device('allow'),
       jax.transfer_guard_device_to_host('allow'),
     ):
-      found = np.asarray(self._few(self.params, lanes))
-    return found if has_lanes else found[0]
+      return np.asarray(self._few(self.params, lane))[0]
 
-  def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
+  def infer(self, inputs: types.Inputs) -> np.ndarray:
     """See `Scorer.infer`."""
-    found = super().infer(inputs, starts)
+    found = super().infer(inputs)
     if self._sampling is not None:
       found = self._sampling.correct(found)
     for k, task in enumerate(self.tasks):

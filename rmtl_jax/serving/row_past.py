@@ -14,7 +14,6 @@ import pathlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -41,14 +40,12 @@ class Needs:
 
   Attributes:
     fields: its as-of features, as raw columns.
-    sessions: whether it encodes the session so far.
   """
 
   fields: tuple[source.SourceField, ...]
-  sessions: bool
 
   def __bool__(self) -> bool:
-    return bool(self.fields) or self.sessions
+    return bool(self.fields)
 
   @property
   def columns(self) -> tuple[str, ...]:
@@ -145,7 +142,7 @@ class Past:
       table.schema,
       table.path,
       needs_user=self._needs.users,
-      needs_item=self._needs.user_history or self._needs.sessions,
+      needs_item=self._needs.user_history,
       needs_labels=self._needs.labels and not scored,
       needs_tastes=self._needs.tastes,
     )
@@ -236,41 +233,6 @@ class Past:
     return raw_rows.RowReader(
       self._reader(f'SELECT {names} FROM {self._made} ORDER BY row_id')
     )
-
-  def sessions(self, encoded: str) -> Iterator[pa.Table]:
-    """Reads the sessions that have rows to predict for.
-
-    Args:
-      encoded: a table of `row_id` and further columns of rows to predict for.
-
-    Yields:
-      Rows in the order of sessions: `row_id`, `session` (equal within one),
-      `begins_time` (true for the first row of a session and time), `item` (a
-      vocabulary row) and the columns of `encoded`, NULL for the history.
-    """
-    assert self._items is not None  # a session encoder reads items
-    vocabulary = self._items.values
-    ids = np.arange(1, 1 + len(vocabulary), dtype=np.int32)
-    self._keep('vocabulary', pa.table({'value': vocabulary, 'id': ids}))
-    whole = sql.unique_name('sessions')
-    self.connection.execute(
-      f'CREATE TABLE {whole} AS SELECT p.row_id, p.position,'
-      f' p.position - p.step AS session, l.{self._item} AS item,'
-      ' l.timestamp IS DISTINCT FROM lag(l.timestamp) OVER ('
-      '  PARTITION BY p.position - p.step ORDER BY p.position) AS begins_time'
-      f' FROM {self._places.table} p JOIN {_LOG} l USING (row_id)'
-    )
-    # Whole sessions, but only those with a row to predict for.
-    query = (
-      'SELECT p.row_id, p.session, p.begins_time, coalesce(w.id, 0) AS item,'
-      f' e.* EXCLUDE (row_id) FROM {whole} p'
-      ' LEFT JOIN vocabulary w ON p.item = w.value'
-      f' LEFT JOIN {encoded} e ON p.row_id = e.row_id WHERE p.session IN ('
-      f' SELECT session FROM {whole} WHERE row_id >= {self._earlier})'
-      ' ORDER BY p.position'
-    )
-    for batch in self._reader(query):
-      yield pa.Table.from_batches([batch])
 
   def _reader(self, query: str) -> pa.RecordBatchReader:
     # Its own cursor: a query on the same one would end this result.

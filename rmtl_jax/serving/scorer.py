@@ -18,9 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.as_of import slates as asof_slates
@@ -31,12 +29,11 @@ from rmtl_jax.serving import (
   raw_rows,
   row_past,
   row_slates,
-  session_rows,
-  sizes,
   vocabulary_lookup,
 )
 
-_CHUNK_ROWS = 16_384
+# Most rows of a call of the network.
+CHUNK_ROWS = 16_384
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +64,7 @@ class Scorer(abc.ABC):
     spec: what its network reads.
     encoder: encodes raw rows.
     needs: the model's inputs from the past.
-    chunk_rows: most rows of a call of the network.
     slates: computes what it reads of rows that are shown together.
-    lane_length: T; longer sessions are cut, and the encoder restarts.
   """
 
   stage: str
@@ -79,8 +74,6 @@ class Scorer(abc.ABC):
     path: pathlib.Path,
     manifest: manifest_lib.Manifest,
     ignored: Collection[str],
-    has_sessions: bool,
-    lane_length: int,
   ):
     """Reads the vocabularies.
 
@@ -88,22 +81,18 @@ class Scorer(abc.ABC):
       path: where `vocabulary/` is.
       manifest: of the data that the model was trained on.
       ignored: fields that the model does not see.
-      has_sessions: whether it encodes the session so far.
-      lane_length: T.
 
     Raises:
       types.InputError: vocabularies that are not the manifest's.
     """
     self.path, self.manifest = path, manifest
-    self.lane_length = lane_length
-    self.chunk_rows = max(_CHUNK_ROWS, lane_length)
     self.tasks, self.spec = manifest.task_names, manifest.feature_spec()
     self.encoder = encoder_lib.Encoder(path, manifest, ignored)
     past, slate = [], []
     for field in self.encoder.as_of:
       is_slate = field.details['as_of'] == asof_slates.GROUP
       (slate if is_slate else past).append(field)
-    self.needs = row_past.Needs(tuple(past), has_sessions)
+    self.needs = row_past.Needs(tuple(past))
     self.slates = row_slates.Slates(manifest, slate)
 
   def __repr__(self) -> str:
@@ -130,53 +119,29 @@ class Scorer(abc.ABC):
 
     Args:
       *inputs: categorical i32[b, F], multi_valued i32[b, M] (-1 in unused
-        slots), numeric f32[b, N]; of a model that encodes sessions [b, t, ...]
-        segment i32[b, t] (equal within a session, -1 in padding) and time
-        i32[b, t] (rises within a session; equal for its rows of one time,
-        which don't see each other).
+        slots), numeric f32[b, N].
 
     Returns:
-      f32[b, K] or f32[b, t, K]. Every new b or t compiles a program.
+      f32[b, K]. Every new b compiles a program.
     """
 
   def warm_up(self, rows: int = 1) -> None:
     """Compiles the programs of requests, and makes look-ups ready."""
     self.encoder.warm_up()
-    rows = min(rows, self.chunk_rows)
-    if self.needs.sessions:
-      leads = [(lanes, self.lane_length) for lanes in sizes.lanes_of(rows)]
-    else:
-      leads = [(size,) for size in sizes.up_to(rows, sizes.LEAST_ROWS)]
     widths = self.spec.input_widths
-    for lead in leads:
-      inputs = [np.zeros((*lead, width), kind) for width, kind in widths]
-      if self.needs.sessions:
-        inputs += [np.zeros(lead, np.int32)] * 2
-      self.network(*inputs)
+    for size in padded_sizes(min(rows, CHUNK_ROWS)):
+      self.network(*(np.zeros((size, width), kind) for width, kind in widths))
 
-  def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
-    """Predictions for up to `chunk_rows` encoded rows, f32[R, K].
+  def infer(self, inputs: types.Inputs) -> np.ndarray:
+    """Predictions for up to `CHUNK_ROWS` encoded rows, f32[R, K].
 
     By one call of `network`, on one of few sizes.
-
-    Args:
-      inputs: leading dimension R; with times where sessions count.
-      starts: i64[S + 1], the first row of every session (or piece of one, of
-        at most `lane_length` rows), then R; [0, R] where sessions don't count.
     """
     columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
     count = len(columns[0])
-    if not self.needs.sessions:
-      missing = [(0, sizes.padded(count, sizes.LEAST_ROWS) - count), (0, 0)]
-      padded = [np.pad(np.asarray(x), missing) for x in columns]
-      return self.network(*padded)[:count].copy()
-    row, segment = _lanes(starts, self.lane_length)
-    gathered = [np.asarray(x)[np.maximum(row, 0)] for x in columns]
-    time = np.asarray(inputs.time, np.int32)[np.maximum(row, 0)]
-    values = self.network(*gathered, segment, time)
-    found = np.zeros((count, len(self.tasks)), np.float32)
-    found[row[row >= 0]] = values[row >= 0]
-    return found
+    missing = [(0, padded_sizes(count)[-1] - count), (0, 0)]
+    padded = [np.pad(np.asarray(x), missing) for x in columns]
+    return self.network(*padded)[:count].copy()
 
   @property
   def delimiter(self) -> str:
@@ -259,7 +224,7 @@ class Scorer(abc.ABC):
       types.InputError: as for `predict`; the history is as before.
     """
     with self._opened(table) as parts:
-      history.append(parts, self.chunk_rows)
+      history.append(parts, CHUNK_ROWS)
 
   @contextlib.contextmanager
   def _opened(self, history: Any) -> Iterator[list[raw_rows.Rows]]:
@@ -296,7 +261,7 @@ class Scorer(abc.ABC):
           directory = stack.enter_context(row_past.scratch_directory())
           rows = raw_rows.make_rereadable(rows, directory)
         for chunk, inputs in self._encoded(rows, notes):
-          yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
+          yield chunk, self.infer(inputs)
       return
     added = self.slates.added(rows.schema)
     self.encoder.check(rows.schema, rows.path, (*self.needs.columns, *added))
@@ -304,19 +269,8 @@ class Scorer(abc.ABC):
       again = raw_rows.make_rereadable(rows, directory)
       past = self._past(connection, again, history)
       notes.lines += past.warnings
-      if not self.needs.sessions:
-        for chunk, inputs in self._encoded(again, notes, past):
-          yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
-      else:
-        found = session_rows.infer(
-          past,
-          self._encoded(again, notes, past),
-          self.infer,
-          self.chunk_rows,
-          self.lane_length,
-        )
-        for chunk in again.chunks(self.chunk_rows):
-          yield chunk, found(chunk.table.num_rows)
+      for chunk, inputs in self._encoded(again, notes, past):
+        yield chunk, self.infer(inputs)
 
   def _past(
     self,
@@ -329,12 +283,12 @@ class Scorer(abc.ABC):
     if isinstance(history, kept_lib.KeptHistory):
       seen = history.seen
       past.start_after(seen.rows)
-      past.add(rows, scored=True, size=self.chunk_rows)
+      past.add(rows, scored=True, size=CHUNK_ROWS)
       past.add_kept(history.near(seen, past.keys()), seen.numbers)
     else:
       for part in history or ():
-        past.add(part, scored=False, size=self.chunk_rows)
-      past.add(rows, scored=True, size=self.chunk_rows)
+        past.add(part, scored=False, size=CHUNK_ROWS)
+      past.add(rows, scored=True, size=CHUNK_ROWS)
     past.compute(self.items, self.encoder.tastes)
     return past
 
@@ -358,9 +312,7 @@ class Scorer(abc.ABC):
       if not self.needs:
         notes.lines.append('the model takes nothing from the history')
       return not self.needs
-    if self.needs.sessions:
-      self.needs.check_absent(given, rows.path, 'session')
-    elif given or not computed:
+    if given or not computed:
       return True  # of some alone the encoder tells which is missing
     if self.needs.user_history:
       names = ', '.join(computed)
@@ -394,7 +346,7 @@ class Scorer(abc.ABC):
     if past is not None and self.needs.columns:
       computed.append(past.columns())
     readers = [reader for reader in computed if reader is not None]
-    for chunk in rows.chunks(self.chunk_rows):
+    for chunk in rows.chunks(CHUNK_ROWS):
       table = chunk.table
       for reader in readers:
         table = with_columns(table, reader.take(chunk.table.num_rows))
@@ -409,18 +361,16 @@ def with_columns(table: pa.Table, others: pa.Table) -> pa.Table:
   return table
 
 
-def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-  """Packs rows into lanes: row and session of each slot, i32[lanes, T] both."""
-  config = config_lib.BatchConfig(lanes=1, lane_length=length)
-  plan = batches.ordered_plan(starts, config)
-  lanes = plan.row.shape[0]
-  padding = [(0, sizes.padded(lanes) - lanes), (0, 0)]
-  return (
-    np.pad(plan.row[:, 0], padding, constant_values=-1),
-    np.pad(plan.segment[:, 0], padding, constant_values=-1),
-  )
+def padded_sizes(count: int) -> list[int]:
+  """Numbers of rows that calls of up to `count` are padded to.
 
+  Few, so that few programs are compiled: steps of four while padding costs less
+  than a program, then powers of two.
 
-def _one_session(count: int) -> np.ndarray:
-  """`starts` of rows that no session binds."""
-  return np.array([0, count])
+  >>> padded_sizes(20), padded_sizes(1000)
+  ([8, 32], [8, 32, 128, 512, 1024])
+  """
+  sizes = [8]
+  while sizes[-1] < count:
+    sizes.append(sizes[-1] * (4 if sizes[-1] < 512 else 2))
+  return sizes

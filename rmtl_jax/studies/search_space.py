@@ -25,14 +25,12 @@ _ALWAYS = (
   'pretrain.learning_rate=1e-4:1e-2:log',
   'pretrain.l2=1e-8:1e-4:log',
 )
-# Where the data has categorical fields (embeddings) ...
+# Where the data has categorical fields (embeddings).
 _OF_CATEGORIES = (
   'network.embedding_scale=0.003:1.0:log',
   'network.id_dropout=0|0.1|0.2|0.3|0.5',
   'pretrain.embedding_l2=1e-7:1e-2:log',
 )
-# ... and where it has an item field: an encoder of the session so far.
-_OF_ITEMS = (_all('network.session_encoder'),)
 # Significant digits of sampled numbers: more would only look precise.
 _DIGITS = 3
 
@@ -77,10 +75,6 @@ def defaults(
     for field in manifest.fields
   ):
     space += _OF_CATEGORIES
-  # A member that ignores the item can't read it.
-  item = manifest.item_field
-  if item and not any(item in names for names in ignored):
-    space += _OF_ITEMS
   return space
 
 

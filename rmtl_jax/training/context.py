@@ -67,7 +67,6 @@ class Context:
       (self.config.seed, stages.NUMBERS[stage]),
       number,
       self.config.batch,
-      self.train.cuts,
     )
 
   def record(self, **values: Any) -> None:

@@ -479,7 +479,6 @@ def _network(
   )
   settings = dataclasses.replace(
     variants.first(problem.config).network,
-    session_encoder='none',
     crosses='',
     first_layer='plain',
     embedding_adam='dense',

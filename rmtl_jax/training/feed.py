@@ -176,9 +176,9 @@ def _in_slots(
 
 def _of_steps(features: Sequence[np.ndarray]) -> tuple[Any, ...]:
   """The features of a split, for Columns and SlotRows."""
-  *inputs, labels, time, sample_weight = features
+  *inputs, labels, sample_weight = features
   return (
-    types.Inputs(*inputs, time=time),
+    types.Inputs(*inputs),
     labels,
     sample_weight if sample_weight.shape[-1] else None,
   )

@@ -57,13 +57,7 @@ class Split:
     return self._ordered()
 
   def _ordered(self) -> batches.Plan:
-    return batches.ordered_plan(self.host.starts, self.config, self.cuts)
-
-  @functools.cached_property
-  def cuts(self) -> np.ndarray:
-    """Where long sessions are cut: see data/batches.find_cuts."""
-    length = self.config.lane_length
-    return batches.find_cuts(self.host.starts, length, self.host.begins_time)
+    return batches.ordered_plan(self.host.starts, self.config)
 
   def put(self, values: np.ndarray) -> jax.Array | np.ndarray:
     """Values of the rows, f32[R, K], kept where the rows are."""
@@ -81,9 +75,7 @@ def place(
   """Puts a split on the device, if it is in memory and there is one device."""
   if layout or not isinstance(host, columns_lib.SplitColumns):
     return Split(host, None, config, layout)
-  inputs = types.Inputs(
-    host.categorical, host.multi_valued, host.numeric, time=host.time
-  )
+  inputs = types.Inputs(host.categorical, host.multi_valued, host.numeric)
   device = jax.device_put(
     loop_lib.Columns(inputs, host.labels, host.sample_weight)
   )
@@ -166,8 +158,7 @@ def streams(
   if config.input != 'auto':
     return config.input == 'streaming'
   lists = sum(width for _, width in spec.multi_valued)
-  # The last one is of times.
-  columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks + 1
+  columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks
   limit = _SHARE * memory.of_device()
   return 4 * columns * rows > limit
 

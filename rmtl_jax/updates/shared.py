@@ -100,5 +100,4 @@ def _inputs(spec: types.FeatureSpec) -> types.Inputs:
     multi_valued=jnp.array(np.concatenate([empty, *multi], -1), jnp.int32),
     numeric=jnp.array(draw.uniform(0.5, 1.5, (*shape, spec.numeric))),
     segment=jnp.zeros(shape, jnp.int32),
-    time=jnp.broadcast_to(jnp.arange(shape[1], dtype=jnp.int32), shape),
   )

@@ -142,10 +142,6 @@ def test_given_settings_stay_and_one_model_is_the_first_member():
   assert resolved(one_model=True) == one
   assert not resolved(ensemble=1, variants='').network.hide
   assert resolved(one_model=True, ensemble=3).ensemble == 3
-  # Variants would hide the item, which this setting reads.
-  encoder = {'network.session_encoder': 'mean'}
-  assert not resolved(**encoder).variants
-  assert not resolved(one_model=True, **encoder).network.hide
   # Nothing is left to decide.
   for config in (found := resolved(), config_lib.preset('paper')):
     assert config_lib.resolve(config, log) == config

@@ -98,63 +98,6 @@ def test_ordered_plan_has_every_row_once_in_order(lengths, config):
   np.testing.assert_array_equal(held, np.arange(sum(lengths)))
 
 
-def pieces_between_times(lengths, begins_time, capacity):
-  """Rows of every piece: times one after the other, as many as a lane takes."""
-  pieces, first = [], 0
-  for length in lengths:
-    own = range(first, first + length)
-    bounds = [t for t in own if t == first or begins_time[t]]
-    piece = []
-    for begin, end in zip(bounds, [*bounds[1:], first + length], strict=True):
-      if len(piece) + end - begin > capacity:
-        pieces.append(piece)
-        piece = []
-      piece += range(begin, end)
-      if len(piece) > capacity:
-        pieces += [
-          piece[t : t + capacity] for t in range(0, len(piece), capacity)
-        ]
-        piece = []
-    pieces.append(piece)
-    first += length
-  return [piece for piece in pieces if piece]
-
-
-@settings(deadline=None, max_examples=40)
-@given(LENGTHS, CONFIGS, SEEDS, st.data())
-def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
-  lengths, config, seed, data
-):
-  rows = sum(lengths)
-  drawn = st.lists(st.booleans(), min_size=rows, max_size=rows)
-  begins_time = np.array(data.draw(drawn))
-  starts = starts_of(lengths)
-  begins_time[starts[:-1]] = True
-  cuts = batches.find_cuts(
-    starts, config.lane_length, lambda at: begins_time[at]
-  )
-  expected = pieces_between_times(lengths, begins_time, config.lane_length)
-  ends = {int(end) - 1 for end in starts[1:]}
-  for plan in (
-    batches.Epoch(starts, seed, 1, config, cuts).plan,
-    batches.ordered_plan(starts, config, cuts),
-  ):
-    found = sorted(runs_of(plan))
-    assert [piece for piece, _ in found] == expected
-    for piece, is_last in found:
-      assert is_last == [row in ends for row in piece]
-  # What is known of a session's first rows tells where it is cut so far.
-  seen = data.draw(st.integers(1, rows))
-  whole = batches.find_session_cuts(begins_time, config.lane_length).tolist()
-  part = batches.find_session_cuts(
-    begins_time[:seen], config.lane_length
-  ).tolist()
-  assert part == whole[: len(part)]
-  for at in part:
-    rest = batches.find_session_cuts(begins_time[at:], config.lane_length) + at
-    assert rest.tolist() == [later for later in whole if later > at]
-
-
 @mock.patch.multiple(batches, BLOCK_SESSIONS=256, WINDOW_BLOCKS=256)
 @pytest.mark.parametrize(('mean', 'deviation'), [(4, 1.0), (6, 0.6)])
 def test_padding_is_below_five_percent(mean, deviation):

@@ -22,7 +22,6 @@ def test_feature_spec_and_columns():
     1,
     2,
     names,
-    item=1,
     vocabulary_owners=(None, 1),
     **rest,
   )

@@ -57,7 +57,6 @@ def _rows(sessions: int = 400, length: int = 4) -> field_importance.Rows:
     np.stack([user, flag], axis=1).astype(np.int32),
     rng.integers(-1, 4, (rows, 4)).astype(np.int32),
     numeric,
-    time=np.arange(rows, dtype=np.int32),
   )
   labels = np.stack([flag, user % 2], axis=1).astype(np.float32)
   return field_importance.Rows(

@@ -21,7 +21,6 @@ SPEC = types.FeatureSpec(
   numeric=2,
   num_tasks=2,
   names=('user', 'item', 'tags', 'asof_history', 'labels'),
-  item=1,
   vocabulary_owners=(None, 1, None),
 )
 HISTORY = slice(3, 3 + WIDTH)

@@ -23,7 +23,6 @@ SPEC = types.FeatureSpec(
   numeric=3,
   num_tasks=2,
   names=('user', 'gap', 'item', 'rate', 'tags', 'marks'),
-  item=2,
   numeric_names=('price', 'age', 'rates'),
   quantiles=((-1.0, 1.0), (0.0, 2.0), (-1.0, 0.0, 3.0)),
   groups=(
@@ -41,7 +40,6 @@ REST = types.FeatureSpec(
   numeric=2,
   num_tasks=2,
   names=('gap', 'item', 'marks'),
-  item=1,
   numeric_names=('price', 'rates'),
   quantiles=((-1.0, 1.0), (-1.0, 0.0, 3.0)),
   groups=(
@@ -59,8 +57,7 @@ def config(setting, **more):
 
 def inputs(seed=0):
   segment = np.array([[3, 3, 3], [1, 0, 0]], np.int32)
-  time = np.array([[1, 2, 3], [1, 2, 2]], np.int32)
-  return small.inputs(SPEC, seed)._replace(segment=segment, time=time)
+  return small.inputs(SPEC, seed)._replace(segment=segment)
 
 
 def rest(values):
@@ -70,7 +67,6 @@ def rest(values):
     values.multi_valued[..., [3, 4]],
     values.numeric[..., [0, 2]],
     values.segment,
-    values.time,
   )
 
 
@@ -101,7 +97,6 @@ FORMS = [
 def test_equals_a_network_for_data_without_the_fields(name, form, encoding):
   more = {
     'first_layer': form,
-    'session_encoder': 'mean',
     'numeric_encoding': encoding,
   }
   one, args = named(name, SPEC, config(SETTING, **more))

@@ -46,7 +46,7 @@ LOSSES = (
 # Two binary tasks imply the first.
 PARENTS = (None, None, None, 0, None, 0)
 SPEC = dataclasses.replace(
-  small.spec(len(LOSSES)), losses=LOSSES, parents=PARENTS, item=1
+  small.spec(len(LOSSES)), losses=LOSSES, parents=PARENTS
 )
 
 

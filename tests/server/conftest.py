@@ -8,10 +8,8 @@ from rmtl_jax.serving.export import export_writer
 from tests.serving import past_run
 
 
-def _export(path, run_dir, **settings):
-  export_writer.export(
-    past_run.untrained(run_dir, **settings), path / 'exported'
-  )
+def _export(path, run_dir):
+  export_writer.export(past_run.untrained(run_dir), path / 'exported')
 
 
 @pytest.fixture(scope='session')
@@ -20,14 +18,14 @@ def plain_model(once):
 
   def make(path):
     run_dir = past_run.prepare_run(path, raw=past_run.log(400), as_of=('none',))
-    _export(path, run_dir, **{'network.session_encoder': 'none'})
+    _export(path, run_dir)
 
   return once('plain_model', make) / 'exported'
 
 
 @pytest.fixture(scope='session')
 def past_model(once):
-  """An export that takes all as-of features and encodes sessions."""
+  """An export that takes all as-of features."""
 
   def make(path):
     raw = past_run.log(700, seed=3)

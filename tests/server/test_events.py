@@ -101,14 +101,6 @@ def test_bad_events_are_refused_whole(past_model, raw, place):
     assert client.get('/v1/model').json()['state']['rows'] == 0
 
 
-def test_a_model_of_sessions_needs_a_state(past_model):
-  from rmtl_jax import types
-  from rmtl_jax.server import options, worker
-
-  with pytest.raises(types.InputError, match='give --state'):
-    worker.Worker(options.Settings(str(past_model), max_rows=8))
-
-
 def test_a_file_that_is_no_state_is_refused(past_model, tmp_path):
   from rmtl_jax import types
   from rmtl_jax.server.state import keeper

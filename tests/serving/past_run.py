@@ -41,10 +41,6 @@ SCHEMA = {
 BRANDS = SCHEMA | {'categorical': ['who', 'item', 'brand']}
 CONFIG = dataclasses.replace(
   table_run.CONFIG,
-  network=dataclasses.replace(
-    table_run.CONFIG.network,
-    session_encoder='target_attention',
-  ),
   # Some sessions are longer than a lane.
   batch=dataclasses.replace(table_run.CONFIG.batch, lane_length=5),
 )

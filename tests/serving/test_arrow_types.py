@@ -95,7 +95,7 @@ def test_every_type_is_read_or_refused(run, column):
   manifest = manifest_file.read_copy(run)
   encode = encoder.Encoder(run, manifest)
   reader = row_reader.Reader(manifest)
-  needs = row_past.Needs((), False)
+  needs = row_past.Needs(())
   read = 0
   for kind, value in SINGLE:
     for array in forms(kind, value):

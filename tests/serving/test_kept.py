@@ -90,9 +90,6 @@ def test_bad_rows_leave_a_history_as_it_was(loaded):
 def test_a_history_of_another_model_is_refused(loaded, tmp_path):
   other = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=past_run.log(400), as_of=('counts',)),
-    **{
-      'network.session_encoder': 'none',
-    },
   )
   kept = other.keep_history(past_run.log(400))
   with pytest.raises(types.InputError, match='of other data'):

@@ -13,6 +13,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.serving import predict_file
+from rmtl_jax.serving import scorer as scorer_lib
 from tests.serving import past_run, table_run
 
 
@@ -67,8 +68,7 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   """What it has is counted and rated all the same, and what it lacks is not."""
   raw, schema = past_run.log_without(lack)
   scorer = past_run.untrained(
-    past_run.prepare_run(tmp_path, raw=raw, schema=schema),
-    **{'network.session_encoder': 'none'},
+    past_run.prepare_run(tmp_path, raw=raw, schema=schema)
   )
   keyed = [c for c in scorer.needs.columns if lack in c or other in c]
   made = ['rows', 'click_rate', 'conversion_rate']
@@ -130,7 +130,7 @@ def test_labels_of_the_rows_themselves_count_where_they_are_told(
 def test_files_streams_and_a_directory_of_the_history(
   loaded, expected, tmp_path, monkeypatch, source
 ):
-  monkeypatch.setattr(loaded, 'chunk_rows', 96)
+  monkeypatch.setattr(scorer_lib, 'CHUNK_ROWS', 96)
   row_id, expected = expected
   rows, earlier = parts(past_run.log(), row_id)
   (tmp_path / 'past').mkdir()
@@ -227,10 +227,7 @@ def test_bad_input_gets_one_line(loaded, name):
 def test_features_of_the_session_need_no_history(past_dir):
   scorer = past_run.untrained(
     past_dir,
-    **{
-      'network.session_encoder': 'none',
-      'network.ignore': 'views+counts+rates+recency+tastes+history',
-    },
+    **{'network.ignore': 'views+counts+rates+recency+tastes+history'},
   )
   assert set(scorer.needs.groups) == {'gap', 'position', 'feedback'}
   row_id, expected = past_run.evaluated(scorer)

@@ -79,7 +79,7 @@ def _check(found, expected):
 def test_parquet_keeps_its_columns_in_several_chunks(
   tmp_path, capsys, monkeypatch, run_dir, expected
 ):
-  monkeypatch.setattr(scorer, '_CHUNK_ROWS', 96)
+  monkeypatch.setattr(scorer, 'CHUNK_ROWS', 96)
   raw = table_run.table().append_column('rest', [[[n] for n in range(400)]])
   pq.write_table(raw, tmp_path / 'in.parquet', row_group_size=70)
   (tmp_path / 'out.parquet').write_text('what stood here before')
@@ -201,7 +201,7 @@ BAD = {
 def test_bad_rows_get_one_line_and_leave_nothing(
   tmp_path, capsys, monkeypatch, run_dir, name
 ):
-  monkeypatch.setattr(scorer, '_CHUNK_ROWS', 96)
+  monkeypatch.setattr(scorer, 'CHUNK_ROWS', 96)
   change, parts = BAD[name]
   raw = _broken(change)
   raw = raw.append_column('note', [['', 'two\nlines'] + [''] * 398])
@@ -238,7 +238,7 @@ def test_a_failure_leaves_what_stood_there(
   target = tmp_path / 'kept.parquet'
   target.write_text('what stood here before')
 
-  def fail(self, inputs, starts):
+  def fail(self, inputs):
     raise KeyboardInterrupt
 
   monkeypatch.setattr(predictor.Predictor, 'infer', fail)

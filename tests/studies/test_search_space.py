@@ -73,8 +73,6 @@ def test_the_default_space_is_what_the_data_can_have():
   }
   assert space(PRICE) == always
   assert space(PRICE, ITEM) == always | categories
-  found = space(PRICE, ITEM, item='item')
-  assert found == always | categories | {'network.session_encoder'}
   assert space(PRICE, ITEM, item='item', ignore='item') == always
 
 

@@ -110,7 +110,6 @@ def test_members_that_are_trees_are_fitted(tmp_path, data_dir):
       'ensemble': 2,
       'variants': ';backbone=lightgbm',
       'pretrain.max_epochs': 1,
-      'network.session_encoder': 'none',
     },
   )
   record = tune(tmp_path, data_dir, config=config, trials=1)

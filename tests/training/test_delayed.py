@@ -29,7 +29,7 @@ def known(user=(0, 0, 0, 0, 1), within=4.0, **earlier):
     user=np.array(user),
     row_id=np.arange(len(age)),
     oracle=None,
-    time=np.arange(len(age)),
+    begins_time=np.ones(len(age), bool),
     starts=np.arange(len(age) + 1),
     age=age,
     delay=np.where(delay <= within, delay, np.nan)[:, None],

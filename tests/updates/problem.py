@@ -24,7 +24,6 @@ SPEC = types.FeatureSpec(
   multi_valued=((4, 2),),
   numeric=1,
   num_tasks=2,
-  item=0,
 )
 NETWORK = paper.network(
   embedding_dim=3,
@@ -60,7 +59,6 @@ def columns(seed: int = 0) -> loop.Columns:
     ).astype(np.int32),
     multi_valued=tags.astype(np.int32),
     numeric=rng.normal(size=(ROWS, 1)).astype(np.float32),
-    time=np.arange(ROWS, dtype=np.int32),
   )
   return jax.device_put(loop.Columns(inputs, labels.astype(np.float32)))
 
@@ -108,14 +106,10 @@ def actor(
   backbone: str = 'shared_bottom',
   dropout: float = 0.0,
   first_layer: str = 'plain',
-  session_encoder: str = 'none',
 ) -> Any:
   """An actor's network."""
   network = dataclasses.replace(
-    NETWORK,
-    dropout=dropout,
-    first_layer=first_layer,
-    session_encoder=session_encoder,
+    NETWORK, dropout=dropout, first_layer=first_layer
   )
   return from_settings.make_actor(SPEC, backbone, network)
 
@@ -126,14 +120,10 @@ def critic(
   head: str = 'neg_softplus',
   dropout: float = 0.0,
   first_layer: str = 'plain',
-  session_encoder: str = 'none',
 ) -> Any:
   """The critics' network."""
   network = dataclasses.replace(
-    NETWORK,
-    dropout=dropout,
-    first_layer=first_layer,
-    session_encoder=session_encoder,
+    NETWORK, dropout=dropout, first_layer=first_layer
   )
   config = paper.critic(form=form, head=head)
   return from_settings.make_critic(SPEC, network, config)

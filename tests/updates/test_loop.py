@@ -54,7 +54,6 @@ def test_gather_by_hand():
   for found, column in zip(batch.inputs[:3], ROWS.inputs[:3], strict=True):
     np.testing.assert_array_equal(found[0, :2], column[jnp.array([2, 0])])
   np.testing.assert_array_equal(batch.inputs.segment, slots.segment)
-  np.testing.assert_array_equal(batch.inputs.time[0, :2], [2, 0])
   np.testing.assert_array_equal(
     batch.labels[0, :2], ROWS.labels[jnp.array([2, 0])]
   )

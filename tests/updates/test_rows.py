@@ -65,7 +65,7 @@ def test_a_batch_in_terms_of_its_own_rows():
 CONFIGS = [(name, {}) for name in small.FIRST_LAYERS] + [
   ('esmm', {'id_dropout': '0.4'}),
   ('mmoe', {'ignore': 'b'}),
-  ('ple', {'session_encoder': 'target_attention', 'first_layer': 'distinct'}),
+  ('ple', {'first_layer': 'distinct'}),
 ]
 
 

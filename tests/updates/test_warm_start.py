@@ -21,7 +21,6 @@ OLD = types.FeatureSpec(
   numeric=2,
   num_tasks=2,
   names=('user', 'item', 'since', 'tags', 'history'),
-  item=1,
   vocabulary_owners=(None, 1),
   numeric_names=('price', 'age'),
 )
@@ -118,11 +117,7 @@ def seen_inputs():
 def test_every_backbone_says_the_same_of_known_values(backbone):
   config = small.CONFIG
   if backbone == 'mmoe':
-    config = dataclasses.replace(
-      config,
-      crosses='user*item',
-      session_encoder='target_attention',
-    )
+    config = dataclasses.replace(config, crosses='user*item')
   make = functools.partial(actor, backbone=backbone, config=config)
   network, other = make(OLD), make(NEW)
   params = small.params(network)

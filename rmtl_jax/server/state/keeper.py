@@ -14,7 +14,7 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.preparation.as_of import history as history_lib
 from rmtl_jax.server import bodies
-from rmtl_jax.server.state import changes, lanes, row_reader, row_types, store
+from rmtl_jax.server.state import changes, row_reader, row_types, store
 from rmtl_jax.server.state import look as look_lib
 from rmtl_jax.server.state import shape as shape_lib
 from rmtl_jax.serving import raw_rows
@@ -51,9 +51,7 @@ class Keeper:
       types.InputError: no state can be kept, or one of another log is there.
     """
     self._scorer, self._items = scorer, scorer.items
-    if self._items is None and (
-      scorer.needs.sessions or history_lib.GROUP in scorer.needs.groups
-    ):
+    if self._items is None and history_lib.GROUP in scorer.needs.groups:
       raise types.InputError('the model reads items and has no vocabulary')
     self._shape = shape_lib.of_manifest(scorer.manifest)
     self._settle_days = settle_days
@@ -177,10 +175,8 @@ class Keeper:
       added = changes.append(change, self._shape, rows, self._settle_days)
       return dict(added)
 
-  def look_up(
-    self, rows: raw_rows.Rows
-  ) -> tuple[pa.Table, list[lanes.Earlier]]:
-    """As-of columns of rows, and their sessions if the model reads them.
+  def look_up(self, rows: raw_rows.Rows) -> pa.Table:
+    """As-of columns of rows.
 
     Raises:
       types.InputError: a column or a value that can't be used.
@@ -198,21 +194,5 @@ class Keeper:
       with self._reads.reading() as reads:
         return self._found(look_lib.Look(reads, self._shape, asked))
 
-  def _found(self, look: look_lib.Look) -> tuple[pa.Table, list[lanes.Earlier]]:
-    columns = {name: make(look) for name, make in self._columns}
-    needs_sessions = self._scorer.needs.sessions
-    return pa.table(columns), self._earlier(look) if needs_sessions else []
-
-  def _earlier(self, look: look_lib.Look) -> list[lanes.Earlier]:
-    """The earlier rows of each row's session."""
-    assert self._items is not None
-    found: dict[tuple[int, int], lanes.Earlier] = {}
-    for row in look.asked:
-      at = row.owner, row.time
-      if at not in found:
-        times = look.times(row)
-        cut = lanes.find_cut(times, self._scorer.lane_length)
-        items = pa.array(look.items(row, len(times) - cut), pa.string())
-        rows_ = self._items.rows(items, is_text=True).tolist() if items else []
-        found[at] = lanes.Earlier(times[cut:], rows_)
-    return [found[row.owner, row.time] for row in look.asked]
+  def _found(self, look: look_lib.Look) -> pa.Table:
+    return pa.table({name: make(look) for name, make in self._columns})

@@ -17,7 +17,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
@@ -162,14 +161,6 @@ class Look:
     """How many earlier rows of a row's session there are from a time on."""
     session = self.session(row)
     return session.count - self._store.extent(session.ids, time)[0]
-
-  def times(self, row: row_types.Row) -> np.ndarray:
-    """Times of the earlier rows of a row's session."""
-    return self._store.times(self.session(row).ids, row.time)
-
-  def items(self, row: row_types.Row, count: int) -> list[str | None]:
-    """Items of the last so many of these rows."""
-    return self._store.items(self.session(row).ids, row.time, count)
 
   def rows(self, row: row_types.Row, key: str) -> int:
     """How many earlier rows of a row's user or item there are."""

@@ -86,7 +86,7 @@ class Reader:
       table.schema,
       table.path,
       needs_user=needs.users,
-      needs_item=needs.user_history or needs.sessions,
+      needs_item=needs.user_history,
       needs_labels=not scored,
       # A later model may read what this one ignores; of events it reads
       # impressions.

@@ -472,31 +472,6 @@ class Store:
       row_types.Told(*found[at : at + 4]) for at in range(0, len(found), 4)
     ]
 
-  def times(self, visits: Sequence[int], end: int) -> np.ndarray:
-    """Times of the earlier rows of visits, in order, i64[rows]."""
-    # As one text of small numbers: a session may have thousands of rows.
-    text = self._rows(
-      "SELECT coalesce(group_concat(?2 - time), '') FROM json_each(?1)"
-      ' CROSS JOIN events ON visit = value WHERE time < ?2',
-      *(json.dumps(visits), end),
-    )[0][0]
-    return np.sort(end - np.fromstring(text, np.int64, sep=','))
-
-  def items(
-    self, visits: Sequence[int], end: int, count: int
-  ) -> list[str | None]:
-    """Items of the last so many earlier rows of visits, in order."""
-    found: list[str | None] = []
-    for visit in reversed(visits):
-      rows = self._rows(
-        'SELECT name FROM events LEFT JOIN names ON names.id = item'
-        ' WHERE visit = ? AND time < ?'
-        ' ORDER BY time DESC, events.id DESC LIMIT ?',
-        *(visit, end, count - len(found)),
-      )
-      found += [item for (item,) in rows]
-    return found[::-1]
-
   # Rows of users, and of users and items.
 
   def show(self, event: row_types.Event, sign: int) -> None:

@@ -94,8 +94,6 @@ def _write(
     'backbone': scorer.run.config.backbone,
     'ensemble': scorer.run.config.ensemble,
     'platforms': list(PLATFORMS),
-    'sessions': scorer.needs.sessions,
-    'lane_length': scorer.lane_length,
     'ignored': sorted(scorer.ignored),
     'inputs': _described(scorer),
     'parameters': parameters,
@@ -114,9 +112,7 @@ def forward_pass(scorer: predictor.Predictor) -> Callable[..., jax.Array]:
   """The forward pass as a function of arrays.
 
   Of (list of parameters, categorical i32[b, F], multi_valued i32[b, M], numeric
-  f32[b, N]) to probabilities f32[b, K]; of a model that encodes sessions,
-  inputs and probabilities have leading dimensions [b, t] and segment and time,
-  i32[b, t], come last.
+  f32[b, N]) to probabilities f32[b, K].
   """
   spec = scorer.manifest.feature_spec()
   plain = scorer.run.config.with_network(first_layer='plain')
@@ -130,25 +126,19 @@ def forward_pass(scorer: predictor.Predictor) -> Callable[..., jax.Array]:
       probabilities = spec.sampling.correct(probabilities)
     return apply_maps(probabilities)
 
-  def predict(leaves, inputs):
-    params = jax.tree.unflatten(tree, leaves)
-    return forward.predictions(network, params, inputs)
-
   def rows(leaves, *inputs):
+    params = jax.tree.unflatten(tree, leaves)
     # One lane: a batch of any size costs no padding.
     lane = types.Inputs(*(x[None] for x in inputs))
-    return calibrate(predict(leaves, lane)[0])
+    return calibrate(forward.predictions(network, params, lane)[0])
 
-  def lanes(leaves, *inputs):
-    return calibrate(predict(leaves, types.Inputs(*inputs)))
-
-  return lanes if scorer.needs.sessions else rows
+  return rows
 
 
 def serialize(scorer: predictor.Predictor) -> bytes:
   """The forward pass as a serialized `jax.export.Exported`.
 
-  `forward_pass` with symbolic `b` and `t`.
+  `forward_pass` with a symbolic `b`.
   """
   shapes = [
     jax.ShapeDtypeStruct(x.shape, x.dtype)
@@ -185,16 +175,12 @@ def _without_paths() -> Iterator[None]:
 
 
 def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
-  """Shapes and types of the inputs, with symbolic leading dimensions."""
-  sizes = 'b, t' if scorer.needs.sessions else 'b'
-  lead = jax_export.symbolic_shape(sizes)
-  shapes = [
+  """Shapes and types of the inputs, with a symbolic leading dimension."""
+  lead = jax_export.symbolic_shape('b')
+  return [
     jax.ShapeDtypeStruct((*lead, width), dtype)
     for width, dtype in scorer.manifest.feature_spec().input_widths
   ]
-  if scorer.needs.sessions:
-    shapes += [jax.ShapeDtypeStruct(lead, jnp.int32)] * 2
-  return shapes
 
 
 def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:

@@ -210,7 +210,6 @@ def check_signature(
   parameters: Sequence[tuple[tuple[int, ...], str]],
   widths: Sequence[tuple[int, str]],
   tasks: int,
-  has_sessions: bool,
 ) -> None:
   """Compares a program's arguments and results with the model's.
 
@@ -219,8 +218,6 @@ def check_signature(
     widths: size of the last dimension and dtype of each of the features'
       inputs.
     tasks: K.
-    has_sessions: whether inputs have leading dimensions [b, t] and further
-      inputs i32[b, t] come last; else [b].
 
   Raises:
     ProgramError: they differ.
@@ -230,35 +227,21 @@ def check_signature(
   tree = jax.tree.structure(
     (([0] * count, *[0] * (len(arguments) - count)), {})
   )
-  if function.in_tree != tree or len(arguments) < count + len(widths):
+  if function.in_tree != tree or len(arguments) != count + len(widths):
     raise ProgramError(f'does not take {count} parameters and the inputs')
   if arguments[:count] != list(parameters):
     raise ProgramError('takes other parameters than those of export.json')
-  rank = 2 if has_sessions else 1
-  lead = str(arguments[count][0][:rank])
-  further = len(arguments) - count - len(widths)
-  if further and not has_sessions:
-    raise ProgramError('takes more inputs than there are')
-  expected = [
-    *((rank + 1, (width,), dtype) for width, dtype in widths),
-    *[(rank, (), 'int32')] * further,
-  ]
-  for (shape, dtype), wanted in zip(arguments[count:], expected, strict=True):
-    if (len(shape), tuple(shape[rank:]), dtype) != wanted:
+  rows = str(arguments[count][0][:1])
+  for (shape, dtype), wanted in zip(arguments[count:], widths, strict=True):
+    if len(shape) != 2 or (shape[1], dtype) != wanted:
       raise ProgramError(
         f'takes an input {dtype}{list(shape)}, which there is not'
       )
-    if str(shape[:rank]) != lead or any(
-      isinstance(n, int) for n in shape[:rank]
-    ):
+    if str(shape[:1]) != rows or isinstance(shape[0], int):
       raise ProgramError('does not take any number of rows')
   outputs = [(aval.shape, aval.dtype.name) for aval in function.out_avals]
   if function.out_tree != jax.tree.structure(0) or len(outputs) != 1:
     raise ProgramError('gives other values than probabilities')
   shape, dtype = outputs[0]
-  if (str(shape[:rank]), tuple(shape[rank:]), dtype) != (
-    lead,
-    (tasks,),
-    'float32',
-  ):
+  if (str(shape[:1]), shape[1:], dtype) != (rows, (tasks,), 'float32'):
     raise ProgramError(f'gives {dtype}{list(shape)}, expected {tasks} tasks')

@@ -13,7 +13,7 @@ from rmtl_jax.server.state import row_reader, row_types
 from rmtl_jax.serving import raw_rows, row_past
 from tests.serving import past_run
 
-NEEDS = row_past.Needs((), False)
+NEEDS = row_past.Needs(())
 KEYS = {
   'visit': ['a'],
   'who': [1],

@@ -21,9 +21,6 @@ from tests import tiers
 from tests.serving import past_run
 
 LABELS = ['clicked', 'bought']
-NO_ENCODERS = {
-  'network.session_encoder': 'none',
-}
 # Labels of every kind: late ones, missing ones, ones that need a parent's, and
 # times, some of them later than the rest that ends a session.
 KINDS_OF_LABELS = past_run.BRANDS | {
@@ -201,7 +198,7 @@ def test_labels_of_every_kind(place, tmp_path):
 def test_logs_without_a_key(place, tmp_path, key):
   raw, schema = past_run.log_without(key)
   raw = in_order(raw.slice(0, 300))
-  scorer = scorer_of(tmp_path / 'run', raw, schema, **NO_ENCODERS)
+  scorer = scorer_of(tmp_path / 'run', raw, schema)
   check(Replay(scorer, place), raw, of_all_rows(scorer, raw), every=2)
 
 
@@ -255,14 +252,14 @@ def test_rows_in_any_order_and_labels_that_come_later(place, tmp_path):
 
 @pytest.mark.slow
 def test_predictions_equal_those_with_a_history(place, tmp_path):
-  """All of it: sessions, histories, and candidates of one time together."""
+  """Histories, and candidates of one time together."""
   raw = in_order(past_run.log(500, seed=8))
   scorer = scorer_of(tmp_path / 'run', raw)
   keeper = keeper_lib.Keeper(scorer, place)
   from rmtl_jax.server import scoring
 
   def score(table):
-    return scoring.score(scorer, keeper, table, notes_lib.Notes(), 32)
+    return scoring.score(scorer, keeper, table, notes_lib.Notes())
 
   keeper.append(raw.slice(0, 440))
   for at in range(440, 446):

@@ -41,7 +41,7 @@ def keeping(scorer, place):
 
 def looked_up(keeper, raw):
   rows = raw.drop_columns(LABELS)
-  return keeper.look_up(raw_rows.rows_of_table(rows))[0].to_pylist()
+  return keeper.look_up(raw_rows.rows_of_table(rows)).to_pylist()
 
 
 def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):

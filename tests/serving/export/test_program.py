@@ -161,14 +161,13 @@ def test_what_is_no_program(sound, end):
     program.read(b'\xff' * 64 + sound[end:], 'm')
 
 
-def served(slots=4, tasks=2, rows='b', further=()):
+def served(slots=4, tasks=2, rows='b'):
   """A program with the signature of an exported model."""
   lead = jax_export.symbolic_shape(rows)
   forms = [
     jax.ShapeDtypeStruct((*lead, 3), jnp.int32),
     jax.ShapeDtypeStruct((*lead, slots), jnp.int32),
     jax.ShapeDtypeStruct((*lead, 2), jnp.float32),
-    *(jax.ShapeDtypeStruct(lead, kind) for kind in further),
   ]
 
   def apply(weights, *inputs):
@@ -184,34 +183,25 @@ WEIGHTS = [((3, 2), 'float32')]
 WIDTHS = [(3, 'int32'), (4, 'int32'), (2, 'float32')]
 
 
-@pytest.mark.parametrize(
-  ('rows', 'further'),
-  [('b', ()), ('b, t', (jnp.int32,)), ('b, t', (jnp.int32, jnp.int32))],
-)
-def test_signatures(rows, further):
-  function = served(rows=rows, further=further)
-  sessions = rows == 'b, t'
+def test_signatures():
+  function = served()
   program.check(function)
-  program.check_signature(function, WEIGHTS, WIDTHS, 2, sessions)
+  program.check_signature(function, WEIGHTS, WIDTHS, 2)
   for changes, message in (
     ({'parameters': [((3, 3), 'float32')]}, 'other parameters'),
     ({'parameters': [*WEIGHTS, *WEIGHTS]}, 'does not take 2 parameters'),
     ({'widths': [*WIDTHS[:2], (9, 'float32')]}, 'takes an input float32'),
     ({'tasks': 3}, 'expected 3 tasks'),
-    ({'has_sessions': not sessions}, 'takes'),
   ):
     given = {
       'parameters': WEIGHTS,
       'widths': WIDTHS,
       'tasks': 2,
-      'has_sessions': sessions,
     }
     with pytest.raises(program.ProgramError, match=message):
       program.check_signature(function, **{**given, **changes})
 
 
 def test_programs_of_a_fixed_number_of_rows_are_none():
-  for function in (served(rows='8'), served(rows='b, 8', further=(jnp.int32,))):
-    sessions = len(function.in_avals) > 4
-    with pytest.raises(program.ProgramError, match='any number of rows'):
-      program.check_signature(function, WEIGHTS, WIDTHS, 2, sessions)
+  with pytest.raises(program.ProgramError, match='any number of rows'):
+    program.check_signature(served(rows='8'), WEIGHTS, WIDTHS, 2)
