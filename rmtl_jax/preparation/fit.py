@@ -125,7 +125,7 @@ class Fit:
     # They see immature rows too: these were shown, though not trained on.
     return history.encode_histories(
       self.connection,
-      self.placed(self.places.seen),
+      Fit.placed(self, self.places.seen),
       field.owner_column,
       owner.table,
       field.width,

@@ -165,25 +165,25 @@ def run(
   # Hashing the raw files releases the GIL and finding sessions leaves a core
   # idle, so both run at once. It starts after the checks: nobody should wait
   # for a hash before reading of a faulty value.
-  with (
-    concurrent.futures.ThreadPoolExecutor(1) as pool,
-    past_lib.open_past(connection, base, rows, first_row, window) as past,
-  ):
-    rule = split_rules.SplitRule('rolling')
-    if past is None:
-      rule = split_rules.find_rule(rows, config)
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
     progress('sessions', 0.4)
     names = raw.short_names(rows.files)
     digests = pool.map(raw.file_record, rows.files, names)
+    past = None
+    if base is None:
+      rule = split_rules.find_rule(rows, config)
+    else:
+      past = past_lib.read(connection, base, rows, first_row, window)
+      rule = split_rules.SplitRule('rolling', boundaries=past.boundaries)
+      rows = past.before(rows)
+    end = _end(connection, rows, window)
+    places, duplicates = _find_places(connection, rows, config, rule, end)
+    rows = logged = split_rules.without_split(connection, rows)
     if past is None:
-      end = _end(connection, rows, window)
-      places, duplicates = _find_places(connection, rows, config, rule, end)
-      rows = logged = split_rules.without_split(connection, rows)
+      check_split(rows, places, config, rule)
       rows = asof.add_features(connection, rows, places, config)
       fitted = fit.Fit(connection, rows, places, config)
     else:
-      logged = rows
-      places, duplicates = extend.find_places(rows, past)
       rows = extend.add_features(rows, past, places)
       fitted = known.Known(rows, places, past)
     progress('encode', 0.55)
@@ -297,7 +297,6 @@ def _find_places(
     places = split_rules.split_sessions(
       connection, numbered, rule, end, delay_ms
     )
-  check_split(rows, places, config, rule)
   return places, numbered.duplicates
 
 

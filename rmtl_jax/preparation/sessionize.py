@@ -58,8 +58,7 @@ class RowPlaces:
     immature: rows left out because all their labels are known only at their
       split's end or later, of every split.
     delay_ms: time from a row to the first of its labels.
-    past: `table` with the immature rows too, which later rows may see; empty
-      if there are none.
+    seen: `table` with the immature rows too, which later rows may see.
     left_out: as in NumberedRows.
     whole: table with `session_id` and `start` (ms) of every row, dropped ones
       too, but for duplicates.
@@ -76,16 +75,11 @@ class RowPlaces:
   dropped: tuple[int, ...]
   immature: tuple[int, ...] = (0, 0, 0)
   delay_ms: int = 0
-  past: str = ''
+  seen: str = ''
   left_out: str = ''
   whole: str = ''
   by_time: bool = True
   rate_keys: tuple[str, ...] = ('user', 'item')
-
-  @property
-  def seen(self) -> str:
-    """The table of places of all rows that later rows may see."""
-    return self.past or self.table
 
   def is_train(self) -> str:
     """SQL condition, over a reader's rows, that selects the rows of train.
@@ -273,26 +267,24 @@ def place_rows(
     f'  {split_end_sql("split", boundaries)} AS ends FROM {found})'
     ' s USING (session_number)',
   )
+  # Rows of an extended log's past, below 0, have been counted before.
   rows, session_counts, dropped, immature = count_by_split(
     connection,
-    table,
+    f'{table} WHERE row_id >= 0',
     'count(*) FILTER (WHERE kept)',
     'count(*) FILTER (WHERE kept AND step = 0)',
     'count(*) FILTER (WHERE NOT seen)',
     'count(*) FILTER (WHERE seen AND NOT kept)',
   )
-  view, past = sql.create_view(connection, f'FROM {table} WHERE kept'), ''
-  if any(immature):
-    past = sql.create_view(connection, f'FROM {table} WHERE seen')
   return RowPlaces(
-    view,
+    sql.create_view(connection, f'FROM {table} WHERE kept'),
     boundaries,
     rows,
     session_counts,
     dropped,
     immature,
     delay_ms,
-    past,
+    sql.create_view(connection, f'FROM {table} WHERE seen'),
     numbered.left_out,
     table,
   )

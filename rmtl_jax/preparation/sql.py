@@ -7,7 +7,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
 import duckdb
@@ -325,26 +325,6 @@ def column_types(connection: Connection, relation: str) -> dict[str, str]:
   """DuckDB types of a relation's columns."""
   found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
   return {name: kind for name, kind, *_ in found}
-
-
-def retyped(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-  """SQL of the keys that a relation has in other types, for REPLACE.
-
-  A key is NULL where it has no such value.
-
-  Args:
-    known: the relation's types, by column.
-    wanted: DuckDB types of some of its columns.
-  """
-  found = []
-  for name, kind in wanted.items():
-    if known[name] != kind:
-      column = quote(name)
-      value = f'TRY_CAST({column} AS {kind})'
-      if kind == 'VARCHAR':
-        value = value_text(column)
-      found.append(f'{value} AS {column}')
-  return found
 
 
 @contextlib.contextmanager

@@ -99,7 +99,6 @@ def compute_features(
   places: sessionize.RowPlaces,
   plan: asof_groups.Plan,
   labelled: str = '',
-  past: str = '',
 ) -> tuple[str, dict[str, dict[str, Any]]]:
   """Computes the features of a plan but histories, not yet binned.
 
@@ -108,8 +107,6 @@ def compute_features(
     places: session and split of every row that is kept.
     labelled: SQL condition, over the rows as `r`, that a row has labels; other
       rows count in no rate. Empty if all have.
-    past: relation of earlier rows of other sessions, with the columns of
-      `_with_keys` and a negative `row_id`; empty if there are none.
 
   Returns:
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
@@ -124,16 +121,16 @@ def compute_features(
   tables = []
   features = window_features.features_of(rows, groups)
   if features:
-    query = window_features.features_sql(keyed, features, past)
+    query = window_features.features_sql(keyed, features)
     tables.append(sql.create_table(connection, query))
   if keys := asof_groups.rated_keys(rows, plan):
     assert train is not None
     tables += asof_rates.make_rates(
-      connection, keyed, keys, rated, plan.idle_ms, train, past
+      connection, keyed, keys, rated, plan.idle_ms, train
     )
   tasks = asof_groups.positives(rows, plan)
   if source.with_label_time(tasks):
-    query = asof_recency.features_sql(keyed, tasks, past)
+    query = asof_recency.features_sql(keyed, tasks)
     tables.append(sql.create_table(connection, query))
   if 'feedback' in groups and source.with_label_time(rated):
     assert train is not None

@@ -41,7 +41,6 @@ def encode_histories(
   item: str,
   vocabulary: str,
   items: int,
-  wanted: str = '',
 ) -> str:
   """Makes a table of histories, one per session and user.
 
@@ -52,7 +51,6 @@ def encode_histories(
     rows: table or view with `session_id`, `user`, `timestamp` and the item.
     vocabulary: table of the items' vocabulary, with `key` and `id`.
     items: most items of a history; the most recent ones stay.
-    wanted: rows of the sessions that get a history; all if empty.
 
   Returns:
     The name of a table with `session_id`, `user` and `ids` INTEGER[], 1 to
@@ -76,7 +74,7 @@ def encode_histories(
     '  min(first) OVER past AS first FROM ('
     '  SELECT session_id, r."user", min(min(timestamp)) OVER ('
     '   PARTITION BY session_id) AS time, NULL AS first, NULL AS last'
-    f'  FROM {wanted or rows} r GROUP BY session_id, r."user" UNION ALL'
+    f'  FROM {rows} r GROUP BY session_id, r."user" UNION ALL'
     '  SELECT NULL, "user", timestamp + 1, min(rowid), max(rowid)'
     f'  FROM {shown} GROUP BY "user", timestamp)'
     ' WINDOW past AS (PARTITION BY "user" ORDER BY time))'

@@ -88,7 +88,6 @@ def make_rates(
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
-  past: str = '',
 ) -> list[str]:
   """Computes rates by each key.
 
@@ -101,24 +100,21 @@ def make_rates(
     keys: at least one.
     idle_ms: a session rests after a gap of more than this, ms.
     train: each task's prior rate.
-    past: relation of earlier rows, as `keyed`, which get no rates but count in
-      those of others; '' for none.
 
   Returns:
     A table for each key, with `row_id` and a DOUBLE per feature; NULL where no
     earlier row counts. Rows may be missing, which have none.
   """
-  everything = keyed
-  if past:
-    everything = f'(FROM {keyed} UNION ALL BY NAME FROM {past})'
-  query = rested_sql(everything, key_columns(keys), tasks, idle_ms)
+  query = rested_sql(keyed, key_columns(keys), tasks, idle_ms)
   rested = sql.create_table(connection, query)
   resumes = sql.fetch_value(
     connection, f'SELECT coalesce(bool_or(resumed), false) FROM {rested}'
   )
   found = []
+  # Rows of an extended log's past, below 0, count but need no rates.
+  new = f'(FROM {keyed} WHERE row_id >= 0)'
   for key in keys:
-    given, known = key.rows(keyed), key.rows(rested)
+    given, known = key.rows(new), key.rows(rested)
     told = sql.create_table(connection, _told_sql(given, known, key))
     of_told = f'SEMI JOIN {told} USING ({sql.quote_all(key.columns)})'
     query = features_sql(

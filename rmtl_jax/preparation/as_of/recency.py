@@ -29,9 +29,7 @@ def details(
   }
 
 
-def features_sql(
-  keyed: str, tasks: Sequence[source.SourceTask], past: str = ''
-) -> str:
+def features_sql(keyed: str, tasks: Sequence[source.SourceTask]) -> str:
   """SQL of `row_id` and the ms since a user's last positive was known, by task.
 
   NULL where no positive is known.
@@ -40,27 +38,23 @@ def features_sql(
     keyed: table with `row_id`, `timestamp`, `user` and the columns of
       labels.label_and_time_columns.
     tasks: the reader's; at least one has a label time.
-    past: relation of earlier rows, as `keyed`, which get no features; '' for
-      none.
   """
   numbers = source.with_label_time(tasks)
   nothing = 'CAST(NULL AS BIGINT)'
-  relations = [keyed]
-  if past:
-    of_users = f'SEMI JOIN (SELECT "user" FROM {keyed}) USING ("user")'
-    relations.append(f'(FROM {past} {of_users})')
   # A positive is an event of its own, which rows see from the ms after it is
   # known, as in feedback.past_sql.
   none = ''.join(f', {nothing} AS k_{i}' for i in numbers)
-  parts = [f'SELECT row_id, "user", timestamp AS time{none} FROM {keyed}']
+  parts = [
+    f'SELECT row_id, "user", timestamp AS time{none} FROM {keyed}'
+    ' WHERE row_id >= 0'
+  ]
   for i in numbers:
     known = f'greatest(timestamp, t_{i})'
     times = ''.join(f', {known if i == j else nothing}' for j in numbers)
-    parts += [
-      f'SELECT {nothing}, "user", {known} + 1{times} FROM {rows}'
+    parts.append(
+      f'SELECT {nothing}, "user", {known} + 1{times} FROM {keyed}'
       f' WHERE y_{i} = 1 AND "user" IS NOT NULL'
-      for rows in relations
-    ]
+    )
   gaps = ', '.join(
     f'CAST(time - max(k_{i}) OVER past AS DOUBLE) AS'
     f' {sql.quote(_name(tasks[i]))}'

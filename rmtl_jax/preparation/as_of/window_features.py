@@ -48,13 +48,10 @@ class Feature:
       value = f'nullif(timestamp - first_value(timestamp) OVER ({order}), 0)'
     else:
       value = f'timestamp - last_value(timestamp) OVER ({order} {_EARLIER})'
-    known = ' AND '.join(f'{k} IS NOT NULL' for k in keys_of(self.window))
+    known = ' AND '.join(
+      f'{k} IS NOT NULL' for k in _WINDOWS[self.window].split(', ')
+    )
     return f'CAST(CASE WHEN {known} THEN {value} END AS DOUBLE)'
-
-
-def keys_of(window: str) -> list[str]:
-  """SQL of the keys of a window."""
-  return _WINDOWS[window].split(', ')
 
 
 _FEATURES = (
@@ -77,31 +74,14 @@ def features_of(
   return [f for f in _FEATURES if f.group in groups and f.window not in lacking]
 
 
-def features_sql(
-  keyed: str, features: Sequence[Feature], past: str = ''
-) -> str:
+def features_sql(keyed: str, features: Sequence[Feature]) -> str:
   """SQL of `row_id` and a DOUBLE per feature.
 
   Args:
     keyed: table of rows with `row_id`, `session_id`, `timestamp` and the keys.
-    past: relation of earlier rows of other sessions, with the same columns and
-      a negative `row_id`, which get no features; '' for none.
   """
   values = ', '.join(f'{f.sql} AS {sql.quote(f.name)}' for f in features)
-  keys = {key for f in features for key in keys_of(f.window)} - {'session_id'}
-  if not (past and keys):
-    return f'SELECT row_id, {values} FROM {keyed}'
-  # Most keys of a long past are those of no new row.
-  shared = ' OR '.join(
-    f'{k} IN (SELECT {k} FROM {keyed})' for k in sorted(keys)
-  )
-  columns = ', '.join(['row_id', 'session_id', 'timestamp', *sorted(keys)])
-  return (
-    f'SELECT * FROM (SELECT row_id, {values} FROM ('
-    f' SELECT {columns} FROM {keyed}'
-    f' UNION ALL SELECT {columns} FROM {past} WHERE {shared}))'
-    ' WHERE row_id >= 0'
-  )
+  return f'SELECT row_id, {values} FROM {keyed}'
 
 
 def named(name: str) -> Feature | None:

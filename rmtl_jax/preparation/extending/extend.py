@@ -17,7 +17,6 @@ from rmtl_jax.preparation import (
   ranks,
   sessionize,
   source,
-  split_rules,
   sql,
   time_window,
 )
@@ -38,7 +37,6 @@ def as_the_data(
   connection: sql.Connection, rows: source.SourceTable, base: base_lib.Base
 ) -> source.SourceTable:
   """The new rows alone, with the levels and the edges of ranks of the data."""
-  rows = split_rules.without_split(connection, rows)
   if rows.open_events:  # the reader has joined past rows
     view = sql.create_view(connection, f'FROM {rows.view} WHERE row_id >= 0')
     rows = dataclasses.replace(rows, view=view)
@@ -51,134 +49,22 @@ def as_the_data(
   return dataclasses.replace(rows, tasks=tasks)
 
 
-def find_places(
-  rows: source.SourceTable, past: past_lib.Past
-) -> tuple[sessionize.RowPlaces, int]:
-  """Finds the places of new rows in test, and the number of duplicates.
-
-  A session lies in the split in which it begins, so rows of those that began
-  before the seam are left out, as rows at or after their split's end.
-
-  Raises:
-    types.InputError: no row is left.
-  """
-  connection, base = past.connection, past.base
-  relation, near = _with_near(rows, past)
-  numbered = sessionize.number_sessions(
-    connection,
-    relation,
-    base.idle_ms,
-    rows.session_keys._replace(time=True, split=False),
-    identity=(*rows.identity, 'alone') if rows.identity else (),
-  )
-  found = sessionize.split_sessions(
-    connection,
-    numbered,
-    delay_ms=source.fastest(rows.tasks).delay_ms,
-    boundaries=past.boundaries[:2],
-    end=past.boundaries[2],
-  )
-  # Sessions are numbered by their start: those that began before come first.
-  began, left_out = sql.fetch_row(
-    connection,
-    f'SELECT count(DISTINCT session_id), count(*) FILTER (row_id >= 0)'
-    f' FROM {found.whole} WHERE split < 2',
-  )
-  shift = past.next_session - began
-  everything = sql.create_table(
-    connection,
-    'WITH begun AS ('
-    f'  SELECT DISTINCT p.session_id, n.number, n.start FROM {found.whole} p'
-    f'  JOIN {near} n USING (row_id))'
-    ' SELECT p.row_id, coalesce(b.number, p.session_id + '
-    f'{shift}) AS session_id, coalesce(b.start, p.start) AS start'
-    f' FROM {found.whole} p LEFT JOIN begun b USING (session_id)'
-    ' WHERE p.row_id >= 0',
-  )
-
-  def in_test(table: str) -> str:
-    return sql.create_view(
-      connection,
-      f'SELECT * REPLACE (session_id + {shift} AS session_id) FROM {table}'
-      ' WHERE split = 2',
-    )
-
-  places = dataclasses.replace(
-    found,
-    table=in_test(found.table),
-    past=in_test(found.past) if found.past else '',
-    rows=(0, 0, found.rows[2]),
-    sessions=(0, 0, found.sessions[2]),
-    dropped=(0, left_out, 0),
-    immature=(0, 0, found.immature[2]),
-    whole=everything,
-  )
-  if not places.rows[2]:
-    raise types.InputError(
-      f'{rows.table.place}: no new row is left for test:'
-      f' {left_out} are in sessions that began before the end of the'
-      f' data, and {places.immature[2]} have no label that is known by the end'
-    )
-  return places, numbered.duplicates
-
-
-def _with_near(
-  rows: source.SourceTable, past: past_lib.Past
-) -> tuple[str, str]:
-  """Makes a view of new rows and past rows of their sessions.
-
-  Returns:
-    The view, and a table of these past rows.
-  """
-  connection, keys = past.connection, rows.keys or rows.view
-  if rows.open_events:
-    # The reader has joined them already.
-    near = sql.create_table(
-      connection,
-      f'SELECT row_id, number, start FROM {past.rows}'
-      f' SEMI JOIN (SELECT row_id FROM {keys} WHERE row_id < 0) USING (row_id)',
-    )
-    return keys, near
-  named = 'p.session' if past_lib.has_session(rows) else 'NULL'
-  wanted = []
-  if past_lib.has_session(rows):
-    wanted.append(
-      f'SELECT DISTINCT number FROM {past.rows} p SEMI JOIN (SELECT session'
-      f' FROM {keys} WHERE session IS NOT NULL) USING (session)'
-    )
-  if rows.has_user:
-    wanted.append(
-      f'SELECT DISTINCT number FROM {past.rows} p SEMI JOIN (SELECT "user"'
-      f' FROM {keys} WHERE session IS NULL) USING ("user")'
-      f' WHERE timestamp >= {past.boundaries[1]} - {past.base.idle_ms}'
-      f' AND {named} IS NULL'
-    )
-  user = 'p."user"' if rows.has_user else 'NULL'
-  of_past = (
-    f'SELECT p.row_id, p.number, p.start, p.timestamp, {user} AS "user",'
-    f' {named} AS session, p.row_id AS alone FROM {past.rows} p'
-  )
-  if wanted:
-    of_past += f' SEMI JOIN ({" UNION ".join(wanted)}) USING (number)'
-  else:
-    of_past += ' WHERE false'
-  near = sql.create_table(connection, of_past)
-  columns = ['row_id', 'session', '"user"', 'timestamp']
-  columns += map(sql.quote, rows.identity)
-  view = sql.create_view(
-    connection,
-    f'SELECT {", ".join(columns)}, 0 AS alone FROM {keys}'
-    f' UNION ALL BY NAME SELECT * EXCLUDE (number, start) FROM {near}',
-  )
-  return view, near
-
-
 def add_features(
   rows: source.SourceTable,
   past: past_lib.Past,
   places: sessionize.RowPlaces,
 ) -> source.SourceTable:
-  """Adds the data's as-of features to new rows."""
+  """Adds the data's as-of features to the rows of `Past.before`.
+
+  Raises:
+    types.InputError: no new row has a place in test, or rows lack a field.
+  """
+  if not places.rows[2]:
+    raise types.InputError(
+      f'{rows.table.place}: no new row is left for test:'
+      f' {sum(places.dropped)} are in sessions that began before the end of the'
+      f' data, and {places.immature[2]} have no label that is known by the end'
+    )
   base = past.base
   made = [f for f in base.manifest.fields if 'as_of' in f.details]
   numbers = [field.name for field in asof_slates.fields_of(rows)]
@@ -192,9 +78,7 @@ def add_features(
       (str(field.details['as_of']) for field in binned),
       rows.rated_tasks,
     )
-    table, _ = asof.compute_features(
-      past.connection, rows, places, plan, past=past.seen(rows)
-    )
+    table, _ = asof.compute_features(past.connection, rows, places, plan)
     view = asof.join(past.connection, rows, table, binned)
     rows = dataclasses.replace(rows, view=view)
   by_name = {field.name: field for field in rows.fields + fields}
@@ -273,10 +157,9 @@ def add_to_manifest(
     source_files: of the new rows.
     report: of the new rows.
   """
-  base, seam = past.base, past.boundaries[1]
+  base, (first, seam) = past.base, past.boundaries
   old, config = base.manifest, base.config
-  assert seam is not None
-  ends = {'train': base.starts[0], 'validation': seam}
+  ends = {'train': first, 'validation': seam}
   splits = {
     split: dataclasses.replace(
       manifest_lib.together(*(old.splits[origin] for origin in origins)),

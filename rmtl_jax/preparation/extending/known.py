@@ -18,7 +18,6 @@ from rmtl_jax.preparation import (
   users,
   vocabulary,
 )
-from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.extending import past as past_lib
 
 
@@ -38,20 +37,20 @@ class Known(fit.Fit):
     """Reads nothing yet.
 
     Args:
-      rows: new rows with as-of features; fields are those of the data.
-      places: of the rows in test.
+      rows: of `Past.before`, with as-of features; fields are the data's.
+      places: of all of them.
     """
     super().__init__(past.connection, rows, places, past.base.config)
-    self._base, self._past, self._shown = past.base, past, ''
+    self._base, self._past = past.base, past
     self._known = {field.name: field for field in past.base.manifest.fields}
-    if any(map(history.is_history, rows.fields)):
-      self._shown = past.shown(rows)
     self.first_row = past.first_row
     self.grown: dict[str, vocabulary.Grown] = {}
 
   def placed(self, table: str) -> str:
-    """As `fit.Fit.placed`, but a table: every field reads the rows again."""
-    return sql.create_table(self.connection, f'FROM {super().placed(table)}')
+    """The new rows; a table, as every field reads them again."""
+    return sql.create_table(
+      self.connection, f'FROM {super().placed(table)} WHERE split = 2'
+    )
 
   def edges(
     self, binned: Sequence[source.SourceField]
@@ -84,23 +83,14 @@ class Known(fit.Fit):
     """SQL of the values of a field and how many rows have them."""
     column = sql.quote(field.source_column)
     counts = f'SELECT {column} AS key, 1 AS one FROM {featured}'
-    if self._shown and field.name == self._base.manifest.item_field:
-      # Items of the past are looked up, for histories, and add nothing.
-      counts += f' UNION ALL SELECT {column}, 0 FROM {self._shown}'
-    # A user or an item that comes once a day is not rare: its past rows count.
-    manifest, past = self._base.manifest, self._past.rows
-    keys = {manifest.item_field: 'item', manifest.user_field: 'user'}
-    key = keys.get(field.name, '')
-    if key in self._past.kinds:
-      column = sql.quote(field.encoded_column)
-      if sql.column_types(self.connection, past)[key] == sql.column_types(
-        self.connection, featured
-      ).get(field.encoded_column):
-        counts += (
-          f' UNION ALL SELECT key, 1 FROM (SELECT {sql.quote(key)} AS key'
-          f' FROM {past}) SEMI JOIN (SELECT {column} AS key'
-          f' FROM {featured}) USING (key)'
-        )
+    manifest = self._base.manifest
+    if field.name in (manifest.item_field, manifest.user_field):
+      # A user or an item that comes once a day is not rare: its past rows
+      # count. Other items are looked up, for histories, and add nothing.
+      counts += (
+        f' UNION ALL SELECT {column}, CAST({column} IN'
+        f' (SELECT {column} FROM {featured}) AS INT) FROM {self._past.rows}'
+      )
     return f'SELECT key, sum(one)::BIGINT AS count FROM ({counts}) GROUP BY key'
 
   def own_lists(
@@ -132,21 +122,6 @@ class Known(fit.Fit):
       dataclasses.replace(owner, table=f'(FROM {everything})'),
       width,
       width,
-    )
-
-  def histories(
-    self, field: source.SourceField, owner: vocabulary.Vocabulary
-  ) -> str:
-    """Makes a table of histories, which begin in the past."""
-    item = field.owner_column
-    seen = self.placed(self.places.seen)
-    view = sql.create_view(
-      self.connection,
-      f'SELECT session_id, "user", timestamp, {sql.quote(item)} FROM {seen}'
-      f' UNION ALL BY NAME FROM {self._shown}',
-    )
-    return history.encode_histories(
-      self.connection, view, item, owner.table, field.width, seen
     )
 
   def users(self, featured: str) -> users.UserNumbers:

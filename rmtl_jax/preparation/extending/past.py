@@ -1,42 +1,30 @@
 """DATA/past: state of past rows for an extension.
 
 `rows-<n>.parquet` has every row of the log, those too that no split has, in the
-order of the extensions that wrote them:
-
-| column | meaning |
-|---|---|
-| `row_id` | as in prepared data |
-| `number`, `start` | the session, as in prepared data, and its start, ms |
-| `timestamp` | ms |
-| `session` | the log's own session id, if it has some and its rows are no events |
-| `user`, `item` | the log's own values, if it has some |
-| `by_<field>` | text of the values of the fields that `tastes` is made by, or their lists |
-| `y_<i>` | the label of binary task i, then the ranks of others that features read (rmtl_jax.preparation.ranks); NULL where the log has none |
-| `t_<i>` | of a task with event times: the time, ms, at which it is known |
+order of the extensions that wrote them. Its columns are those of a reader's
+rows (rmtl_jax.preparation.source) that sessions and as-of features are made of:
+`row_id` as in prepared data, `session`, `user`, `timestamp`, the item, the
+fields that `tastes` is made by, `y_<task>` and `t_<task>`. Keys are text; the
+`session` of a log of events is its number in prepared data.
 
 `events.parquet`, of a log of events, has the events of sessions that may
 continue. `users.parquet` has the numbers of users that are none themselves.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from rmtl_jax import types
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import (
   contract,
-  label_sql,
-  sessionize,
   source,
   sql,
   time_window,
 )
-from rmtl_jax.preparation.as_of import rates as asof_rates
-from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import base as base_lib
 from rmtl_jax.preparation.sources import pairs
 
@@ -57,68 +45,37 @@ class Past:
   Attributes:
     base: the data that has them.
     connection: has its tables.
-    rows: view of all past rows, keys in the types of the new rows, `row_id`
+    rows: table of all past rows, keys in the types of the new rows, `row_id`
       below 0.
     first_row: `row_id` of the first new row in prepared data.
-    next_session: number of the next session.
-    users: view of numbered users; empty if users are numbers.
-    kinds: DuckDB types of its columns.
-    boundaries: starts of validation and test of the extended data, and where
-      it is known its end, ms.
+    users: table of numbered users; empty if users are numbers.
+    boundaries: starts of validation and test of the extended data.
   """
 
   base: base_lib.Base
   connection: sql.Connection
   rows: str
   first_row: int
-  next_session: int
   users: str
-  kinds: Mapping[str, str]
-  boundaries: sessionize.Boundaries
+  boundaries: tuple[int, int]
 
-  def seen(self, rows: source.SourceTable) -> str:
-    """Makes a view of the past rows that are in a split, for as-of features.
-
-    Its columns are those of `as_of_features._with_keys`. A row has the label
-    that is known at the end of its split.
-    """
-    end = self._split_end()
-    columns = ['row_id', 'number AS session_id', 'timestamp']
-    columns += [sql.quote(key) for key in rows.key_columns]
-    columns += map(sql.quote, map(asof_rates.value_column, self.base.tastes))
-    values: dict[str, str] = {}
-    for i, task in enumerate(rows.rated_tasks):
-      label, time = f'y_{i}', 'NULL::BIGINT'
-      if task.timed:
-        # An event after the split's end does not count.
-        label = f'CASE WHEN t_{i} >= {end} THEN 0 ELSE y_{i} END'
-        time = f't_{i}'
-      elif task.known_after_ms is not None:
-        time = f'timestamp + {task.known_after_ms}'
-      if task.only_after and task.after in values:
-        label = f'CASE WHEN {values[task.after]} = 1 THEN {label} END'
-      values[task.name] = label
-      columns += [f'CAST({label} AS BIGINT) AS y_{i}', f'{time} AS t_{i}']
-    return sql.create_view(
-      self.connection,
-      f'SELECT {", ".join(columns)} FROM {self.rows} WHERE timestamp < {end}',
+  def before(self, rows: source.SourceTable) -> source.SourceTable:
+    """The new rows after those of the past."""
+    new = rows.view
+    if rows.open_events:
+      # The reader has made the past's open sessions once more.
+      new = sql.create_view(
+        self.connection,
+        'SELECT v.* REPLACE (coalesce(b.number, v.session + 1 +'
+        f' (SELECT max(session) FROM {self.rows})) AS session) FROM {new} v'
+        ' LEFT JOIN (SELECT k.session, max(p.session) AS number'
+        f'  FROM {rows.keys} k JOIN {self.rows} p USING (row_id) GROUP BY ALL)'
+        ' b ON v.session = b.session',
+      )
+    view = sql.create_view(
+      self.connection, f'FROM {new} UNION ALL BY NAME FROM {self.rows}'
     )
-
-  def shown(self, rows: source.SourceTable) -> str:
-    """Makes a table of the items that users of new rows were shown."""
-    user = sql.null_if_empty('"user"')
-    return sql.create_table(
-      self.connection,
-      'SELECT number AS session_id, "user", timestamp,'
-      f' item AS {sql.quote(rows.item_column)} FROM {self.rows} SEMI JOIN ('
-      f' SELECT DISTINCT {user} AS "user" FROM {rows.view}) USING ("user")'
-      f' WHERE timestamp < {self._split_end()} AND item IS NOT NULL',
-    )
-
-  def _split_end(self) -> str:
-    """SQL of the end, ms, of the split that a past row's session starts in."""
-    split = sessionize.split_sql('start', self.boundaries)
-    return sessionize.split_end_sql(split, self.boundaries)
+    return dataclasses.replace(rows, view=view, keys='')
 
 
 def begin(connection: sql.Connection, base: base_lib.Base) -> int:
@@ -151,71 +108,86 @@ def begin(connection: sql.Connection, base: base_lib.Base) -> int:
   ):
     last = sql.fetch_value(connection, f'SELECT max(row_id) FROM {scan}')
   first_row = max(raw_rows, last + 1)
-  path = data_dir / FOLDER / _EVENTS
-  if path.is_file():
-    with (
-      sql.name_errors(path, 'not readable'),
-      sql.scan_file(path, 'parquet') as scan,
-    ):
-      connection.execute(
-        f'CREATE TABLE {pairs.PAST} AS SELECT'
-        f' * REPLACE (row_id - {first_row} AS row_id) FROM {scan}'
-      )
+  _load(
+    connection,
+    data_dir / FOLDER / _EVENTS,
+    f'SELECT * REPLACE (row_id - {first_row} AS row_id)',
+    pairs.PAST,
+  )
   return first_row
 
 
-@contextlib.contextmanager
-def open_past(
+def _load(
+  connection: sql.Connection, path: pathlib.Path, select: str, table: str
+) -> str:
+  """Makes a table of a file's rows; returns its name, '' without the file."""
+  if not path.is_file():
+    return ''
+  with (
+    sql.name_errors(path, 'not readable'),
+    sql.scan_file(path, 'parquet') as scan,
+  ):
+    connection.execute(f'CREATE TABLE {table} AS {select} FROM {scan}')
+  return table
+
+
+def read(
   connection: sql.Connection,
-  base: base_lib.Base | None,
+  base: base_lib.Base,
   rows: source.SourceTable,
   first_row: int,
   window: time_window.Window,
-) -> Iterator[Past | None]:
-  """Gives the past of the data until the block ends; None without any data.
+) -> Past:
+  """Reads the past of the data.
 
   Args:
     rows: the new rows.
     first_row: of `begin`.
 
   Raises:
-    types.InputError: files that can't be read, or lack a column; rows that
-      don't come after the data.
+    types.InputError: files that can't be read, or have keys of another type;
+      rows that don't come after the data.
   """
-  if base is None:
-    yield None
-    return
-  data_dir = base.directory
-  with contextlib.ExitStack() as stack:
-    scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
-    with sql.name_errors(data_dir / FOLDER, 'not readable'):
-      known = sql.column_types(connection, scan)
-    types_of = sql.column_types(connection, rows.view)
-    replaced = [f'row_id - {first_row} AS row_id']
-    keys = rows.key_columns
-    keys |= {'session': 'session'} if has_session(rows) else {}
-    for key in (*keys, *map(asof_rates.value_column, base.tastes)):
-      if key not in known:
-        raise types.InputError(
-          f'{data_dir}: its past has no {key}; prepare it again'
-        )
-    wanted = {key: types_of[column] for key, column in keys.items()}
-    replaced += sql.retyped(known, wanted)
-    view = sql.create_view(
-      connection, f'SELECT * REPLACE ({", ".join(replaced)}) FROM {scan}'
+  folder = base.directory / FOLDER
+  kinds = sql.column_types(connection, rows.view)
+  columns = [f'row_id - {first_row} AS row_id', 'timestamp']
+  columns += map(sql.quote, _labels(rows))
+  columns += [
+    f'CAST({sql.quote(key)} AS {kinds[key]}) AS {sql.quote(key)}'
+    for key in _keys(rows, base.tastes)
+  ]
+  if rows.user_field:
+    columns.append(f'"user" AS {sql.quote(f"f_{rows.user_field}")}')
+  # No row of the past is a duplicate.
+  columns += [f'hash(row_id) AS {sql.quote(name)}' for name in rows.identity]
+  with (
+    sql.name_errors(folder, 'not readable with the types of the new rows'),
+    sql.scan_files(files(base.directory), 'parquet') as scan,
+  ):
+    past = sql.create_table(
+      connection, f'SELECT {", ".join(columns)} FROM {scan}'
     )
-    users = ''
-    path = data_dir / FOLDER / _USERS
-    if path.is_file():
-      found = stack.enter_context(sql.scan_file(path, 'parquet'))
-      with sql.name_errors(path, 'not readable'):
-        users = sql.create_view(connection, f'FROM {found}')
-    seam = _find_seam(connection, base, rows, view, window)
-    number = sql.fetch_value(connection, f'SELECT max(number) FROM {view}')
-    yield Past(
-      *(base, connection, view, first_row, number + 1, users, known),
-      boundaries=(base.starts[0], seam, window.until),
-    )
+  users = _load(
+    connection, folder / _USERS, 'SELECT *', sql.unique_name('users')
+  )
+  seam = _find_seam(connection, base, rows, past, window)
+  boundaries = base.starts[0], seam
+  return Past(base, connection, past, first_row, users, boundaries)
+
+
+def _labels(rows: source.SourceTable) -> list[str]:
+  """The columns of the labels that features count."""
+  return [
+    f'{"t" if task.timed else "y"}_{task.name}'
+    for task in source.told(rows.tasks)
+  ]
+
+
+def _keys(rows: source.SourceTable, tastes: Sequence[str]) -> list[str]:
+  """The columns of keys and of the fields that `tastes` is made by."""
+  keys = ['session'] if rows.has_session else []
+  keys += rows.key_columns.values()
+  return keys + [f.source_column for f in rows.fields if f.name in tastes]
 
 
 def _find_seam(
@@ -232,9 +204,9 @@ def _find_seam(
       before it, or nothing says that labels of its test are known by then.
   """
   latest = ['max(timestamp)']
-  for i, task in enumerate(source.told(rows.tasks)):
-    if task.timed:
-      latest.append(f'max(t_{i})')
+  latest += [
+    f'max({sql.quote(name)})' for name in _labels(rows) if name[0] == 't'
+  ]
   delay = max((task.known_after_ms or 0 for task in rows.tasks), default=0)
   last_row, last = sql.fetch_row(
     connection,
@@ -286,26 +258,33 @@ def write(
   """Writes DIRECTORY/past of a log, or adds that of its new rows.
 
   Args:
-    placed: table of `row_id`, `session_id` and `start` of every row.
+    placed: table of `row_id` and `session_id` of every row.
     users: table of numbered users; empty if there is none.
     directory: of prepared data; the files of the past are linked there.
     tastes: names of the fields that `tastes` is made by.
     past: the rows before these.
-
-  Raises:
-    types.InputError: a key of another type than in the past.
   """
   folder, first_row = directory / FOLDER, past.first_row if past else 0
   folder.mkdir(exist_ok=True)
-  query = _rows_sql(rows, placed, tastes, past)
-  number = len(files(directory))
-  where = rows.table.place
-  with sql.name_errors(where, 'keys of another type than in the data so far'):
-    _copy(
-      connection,
-      f'{query} ORDER BY row_id',
-      folder / f'rows-{number:05d}.parquet',
-    )
+  lists = {f.source_column for f in rows.fields if f.has_own_lists}
+  columns = [f'r.row_id + {first_row} AS row_id', 'r.timestamp']
+  for key in _keys(rows, tastes):
+    value = f'r.{sql.quote(key)}'
+    if key == 'session' and rows.open_events:
+      value = 'p.session_id'
+    text = sql.value_texts(value) if key in lists else sql.value_text(value)
+    columns.append(f'{text} AS {sql.quote(key)}')
+  columns += [
+    f'CAST(r.{sql.quote(name)} AS {"BIGINT" if name[0] == "t" else "FLOAT"})'
+    f' AS {sql.quote(name)}'
+    for name in _labels(rows)
+  ]
+  _copy(
+    connection,
+    f'SELECT {", ".join(columns)} FROM {rows.view} r'
+    f' JOIN {placed} p ON r.row_id = p.row_id WHERE r.row_id >= 0 ORDER BY 1',
+    folder / f'rows-{len(files(directory)):05d}.parquet',
+  )
   if users:
     query = f'SELECT name, number FROM {users}'
     if past:
@@ -322,47 +301,3 @@ def write(
 
 def _copy(connection: sql.Connection, query: str, path: pathlib.Path) -> None:
   connection.execute(f'COPY ({query}) TO {sql.literal(str(path))} ({_FORMAT})')
-
-
-def _rows_sql(
-  rows: source.SourceTable,
-  placed: str,
-  tastes: Sequence[str],
-  past: Past | None,
-) -> str:
-  """SQL of the columns of a file of past rows."""
-  first_row = past.first_row if past else 0
-  columns = [
-    f'r.row_id + {first_row} AS row_id',
-    'p.session_id AS number',
-    'p.start',
-  ]
-  columns.append('r.timestamp')
-  keys = {'session': 'r.session'} if has_session(rows) else {}
-  if rows.has_user:
-    keys['user'] = sql.null_if_empty('r."user"')
-  if rows.item_column:
-    keys['item'] = sql.null_if_empty(f'r.{sql.quote(rows.item_column)}')
-  for key, value in keys.items():
-    kind = past.kinds[key] if past else ''
-    if kind == 'VARCHAR':
-      value = sql.value_text(value)  # 118 for 118.0
-    elif kind:
-      value = f'CAST({value} AS {kind})'
-    columns.append(f'{value} AS {sql.quote(key)}')
-  columns += asof_tastes.value_columns(rows, tastes)
-  tasks = source.told(rows.tasks)
-  columns += label_sql.label_and_time_columns(tasks, (None, None), '0')
-  small = [f'CAST(y_{i} AS TINYINT) AS y_{i}' for i in range(len(tasks))]
-  unwanted = [f't_{i}' for i, task in enumerate(tasks) if not task.timed]
-  chosen = f' EXCLUDE ({", ".join(unwanted)})' if unwanted else ''
-  chosen += f' REPLACE ({", ".join(small)})' if small else ''
-  return (
-    f'SELECT *{chosen} FROM (SELECT {", ".join(columns)} FROM {rows.view} r'
-    f' JOIN {placed} p ON r.row_id = p.row_id)'
-  )
-
-
-def has_session(rows: source.SourceTable) -> bool:
-  """Whether past rows have the log's own session ids."""
-  return rows.has_session and not rows.open_events

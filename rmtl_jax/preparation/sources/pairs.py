@@ -142,12 +142,14 @@ def _gather(
   inside = f'SELECT *, 0 AS alone FROM {events} WHERE {window.condition}'
   if extended:
     known, wanted = (sql.column_types(connection, r) for r in (PAST, events))
-    keys = [name for name in ('session', 'visitor', 'item') if name in known]
-    typed = sql.retyped(known, {key: wanted[key] for key in keys})
-    columns = f'* REPLACE ({", ".join(typed)})' if typed else '*'
+    typed = ', '.join(
+      f'TRY_CAST({sql.value_text(name)} AS {wanted[name]}) AS {name}'
+      for name in ('session', 'visitor', 'item')
+      if name in known
+    )
     inside += (
       ' UNION ALL BY NAME SELECT *, visitor AS "user", row_id AS alone'
-      f' FROM (SELECT {columns} FROM {PAST})'
+      f' FROM (SELECT * REPLACE ({typed}) FROM {PAST})'
     )
   view = sql.create_view(connection, inside)
   return view, (*identity, 'alone')

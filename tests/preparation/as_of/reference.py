@@ -109,7 +109,7 @@ def _place(connection, numbered, boundaries):
     'CREATE VIEW kept AS SELECT * EXCLUDE timestamp FROM places'
     f' WHERE timestamp < {sessionize.split_end_sql("split", boundaries)}'
   )
-  return sessionize.RowPlaces('kept', boundaries, (), (), ())
+  return sessionize.RowPlaces('kept', boundaries, (), (), (), seen='kept')
 
 
 class _Placed(NamedTuple):

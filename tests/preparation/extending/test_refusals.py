@@ -177,7 +177,7 @@ def _change(path, column, row, value):
   ('name', *('column', 'row', 'value')),
   [
     ('vocabulary/item.parquet', 'value', 1, 'i7'),
-    ('past/rows-00000.parquet', 'y_0', 4, 1),
+    ('past/rows-00000.parquet', 'y_click', 4, 1),
   ],
 )
 def test_a_value_that_changed_is_found(data, name, column, row, value):
