@@ -65,15 +65,6 @@ def _table(rows=240):
   }
 
 
-def _csv(table):
-  names = list(table)
-  lines = [','.join(names)]
-  lines += [
-    ','.join(str(v) for v in row) for row in zip(*table.values(), strict=True)
-  ]
-  return '\n'.join(lines) + '\n'
-
-
 @pytest.fixture
 def schema(tmp_path):
   path = tmp_path / 'schema.json'
@@ -90,45 +81,6 @@ def _prepare(schema, raw, data_dir):
     f'--data_dir={data_dir}',
     '--any_dates',
   )
-
-
-def _broken(change):
-  """A CSV of 240 rows of which one thing is wrong."""
-  table = {k: list(v) for k, v in _table().items()}
-  change(table)
-  return _csv(table)
-
-
-def _set(column, row, value):
-  return lambda table: table[column].__setitem__(row, value)
-
-
-def _buy_without_click(table):
-  table['click'][100], table['buy'][100] = 0, 1
-
-
-BAD = {
-  'missing column': (_broken(lambda t: t.pop('item')), 'item'),
-  'label 2': (_broken(_set('click', 100, 2)), 'click'),
-  'conversion without click': (_broken(_buy_without_click), 'buy'),
-  'empty file': ('', 'log.csv'),
-}
-
-
-@pytest.mark.parametrize('name', BAD)
-def test_bad_tables_get_one_line_and_leave_nothing(
-  tmp_path, capsys, schema, name
-):
-  content, column = BAD[name]
-  raw = tmp_path / 'log.csv'
-  raw.write_text(content)
-  assert _prepare(schema, raw, tmp_path / 'data') == 2
-  error = _one_line(capsys, 'log.csv', column)
-  assert ('row ' in error) == (name in ('label 2', 'conversion without click'))
-  assert sorted(p.name for p in tmp_path.iterdir()) == [
-    'log.csv',
-    'schema.json',
-  ]
 
 
 @pytest.mark.slow

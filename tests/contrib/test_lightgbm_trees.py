@@ -4,11 +4,9 @@ import dataclasses
 
 import hypothesis
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from jax import export as jax_export
 
 from rmtl_jax import json_files, run, types
 from rmtl_jax.config import values as config_values
@@ -190,22 +188,6 @@ def test_a_task_with_one_class_is_a_constant():
   assert np.all(predict(fit(nothing, nothing), validation.inputs) == 0)
 
 
-def test_exported_with_any_number_of_rows():
-  rng = np.random.default_rng(4)
-  params = fit(rows_of(rng, 500), rows_of(rng, 100))
-  (n,) = jax_export.symbolic_shape('n')
-  shaped = [
-    jax.ShapeDtypeStruct((1, n, width), dtype)
-    for width, dtype in SPEC.input_widths
-  ]
-  call = jax.jit(lambda p, *x: functional.apply(NETWORK, p, types.Inputs(*x)))
-  exported = jax_export.export(call)(params, *shaped)
-  for rows in (1, 7, 64):
-    x = inputs(rng, rows)
-    found = exported.call(params, *(jnp.asarray(part)[None] for part in x[:3]))
-    np.testing.assert_array_equal(found[0], predict(params, x))
-
-
 def saved(tmp_path, name, data, **settings):
   params = {'objective': 'binary', 'verbosity': -1, **settings}
   booster = lightgbm.train(params, data, 5)
@@ -233,25 +215,6 @@ def test_a_booster_of_the_user_s_own(tmp_path):
   found = predict(fit(train, train, network=network), train.inputs)
   expected = np.stack([a.predict(x[:, [3, 0]]), b.predict(x)], 1)
   np.testing.assert_allclose(1 / (1 + np.exp(-found)), expected, atol=1e-6)
-
-
-def test_a_booster_of_the_user_s_own_reads_ids_as_numbers(tmp_path):
-  rng = np.random.default_rng(8)
-  spec = dataclasses.replace(
-    SPEC, categorical=(301,), num_tasks=1, tasks=('a',)
-  )
-  rows = rows_of(rng, 300)
-  rows = rows._replace(labels=rows.labels[:, :1])
-  x = lightgbm_trees.columns(rows.inputs, np)
-  own = saved(tmp_path, 'own.txt', lightgbm.Dataset(x, rows.labels[:, 0]))
-  network = lightgbm_trees.make(
-    spec, paper.network(booster=str(tmp_path / 'own.txt'))
-  )
-  lane = types.Inputs(*(part[None] for part in rows.inputs[:3]))
-  params = fit(rows, rows, network=network)
-  found = np.asarray(functional.apply(network, params, lane))[0, :, 0]
-  expected = own.predict(x, raw_score=True)
-  np.testing.assert_allclose(found, expected, atol=4e-6)
 
 
 def test_boosters_that_do_not_fit_are_refused(tmp_path):

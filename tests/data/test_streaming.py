@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from rmtl_jax.data import batches, prepared_file, streaming
 from rmtl_jax.data import columns as columns_lib
-from tests import paper, tiny
+from tests import tiny
 
-CONFIG = paper.batch(lanes=4, lane_length=8)
 WHOLE = ('labels', 'session', 'user', 'row_id', 'oracle', 'starts')
 
 
@@ -77,38 +76,3 @@ def test_any_rows_can_be_taken(both, data):
     one, other = getattr(found, name), getattr(expected, name)
     assert one.dtype == other.dtype
     np.testing.assert_array_equal(one, other, name)
-
-
-@pytest.mark.parametrize('size', [1, 3, 100])
-def test_pieces_are_the_plan_with_its_rows(both, size):
-  resident, streamed = both
-  epoch = batches.Epoch(resident.starts, (3, 1), 2, CONFIG)
-  pieces = list(streaming.pieces(streamed, epoch, size))
-  assert epoch.steps == len(epoch.plan.row)
-  assert len(pieces) == -(-epoch.steps // size)
-  for name in batches.Plan._fields:
-    joined = np.concatenate([getattr(p.plan, name) for p in pieces])
-    expected = getattr(epoch.plan, name)
-    np.testing.assert_array_equal(joined[: epoch.steps], expected)
-    rest = joined[epoch.steps :]
-    assert np.all(rest == (0 if name == 'is_last' else -1))
-  for name in prepared_file.Features._fields:
-    joined = np.concatenate([getattr(p.features, name) for p in pieces])
-    expected = getattr(resident.take(epoch.plan.row), name)
-    np.testing.assert_array_equal(joined[: epoch.steps], expected)
-
-
-def test_a_pass_continues_where_it_was_cut_off(both):
-  resident, streamed = both
-  epoch = batches.Epoch(resident.starts, (3, 1), 2, CONFIG)
-  whole = list(streaming.pieces(streamed, epoch, 3))
-  for begin in range(len(whole) + 1):
-    rest = list(streaming.pieces(streamed, epoch, 3, begin))
-    assert len(rest) == len(whole) - begin
-    for found, expected in zip(rest, whole[begin:], strict=True):
-      for a, b in zip(
-        (*found.plan, *found.features),
-        (*expected.plan, *expected.features),
-        strict=True,
-      ):
-        np.testing.assert_array_equal(a, b)

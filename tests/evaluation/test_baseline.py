@@ -1,6 +1,4 @@
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rmtl_jax.evaluation import baseline
 
@@ -45,20 +43,3 @@ def test_row_0_of_train_counts_for_the_global_rate_only():
     np.array([0, 0, 1, 1]), None, LABELS[:, :1], 2, 0, prior=2.0
   )
   np.testing.assert_allclose(fitted.user_rate, [[0.5], [0.25]])
-
-
-@settings(deadline=None)
-@given(
-  st.lists(
-    st.tuples(st.integers(0, 3), st.integers(0, 1)), min_size=1, max_size=30
-  ),
-  st.floats(0.1, 100.0),
-)
-def test_rates_lie_between_the_global_and_the_own_rate(rows, prior):
-  user, labels = (np.array(column) for column in zip(*rows, strict=True))
-  fitted = baseline.fit(user, None, labels[:, None], 4, 0, prior)
-  for u in range(1, 4):
-    own = labels[user == u]
-    ends = [fitted.global_rate[0], own.mean() if len(own) else labels.mean()]
-    rate = fitted.user_rate[u, 0]
-    assert min(ends) - 1e-12 <= rate <= max(ends) + 1e-12

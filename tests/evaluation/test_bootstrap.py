@@ -63,24 +63,3 @@ def test_gauc_is_of_the_lists_of_the_sessions_drawn():
         labels[rows[at], k], at_start[rows[at], k], copies * 1000 + number[at]
       )
       assert values[b, 0, k] == pytest.approx(expected, rel=1e-12)
-
-
-def test_weighted_rows_are_rows_that_repeat():
-  p, labels, session = test_intervals.sessions_of(30, seed=5)
-  weights = np.random.default_rng(0).integers(0, 3, labels.shape)
-  rows = test_intervals.rows_of(labels, session, weights)
-  found = bootstrap.replicates([labelled.Predicted(p)], rows, 6, 2)
-  for k in range(2):
-    twice = np.repeat(np.arange(len(p)), weights[:, k])
-    for b in range(6):
-      generator = np.random.default_rng(2)
-      for _ in range(b + 1):
-        draws = generator.integers(30, size=30)
-      places = [twice[session[twice] == s] for s in draws]
-      at = np.concatenate(places)
-      assert found['auc'][b, 0, k] == pytest.approx(
-        metrics.auc(labels[at, k], p[at, k])
-      )
-      assert found['logloss'][b, 0, k] == pytest.approx(
-        metrics.logloss(labels[at, k], p[at, k])
-      )

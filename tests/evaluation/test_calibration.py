@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,11 +112,3 @@ def test_platt_is_never_worse_where_it_was_fitted(rows):
   after = fitted.apply(p)
   assert np.all((after >= 0) & (after <= 1))
   assert loss(labels, after) <= loss(labels, p) + 1e-9
-
-
-def test_json_keeps_every_bit():
-  labels, p = rows_of(5)
-  fitted = calibration.fit_platt(labels, p)
-  again = calibration.from_json(json.loads(json.dumps(fitted.to_json())))
-  assert again == fitted
-  np.testing.assert_array_equal(again.apply(p), fitted.apply(p))

@@ -2,8 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rmtl_jax.evaluation import critic_statistics, labelled
 
@@ -36,21 +34,6 @@ def test_returns_by_hand():
   np.testing.assert_allclose(
     found, [[-3.0, -9.0], [-4.0, -2.0], [-4.0, -4.0], [-3.0, -1.0]]
   )
-
-
-@settings(deadline=None)
-@given(
-  st.lists(st.integers(1, 40), min_size=1, max_size=8), st.floats(0.0, 1.0)
-)
-def test_returns_equal_a_backward_loop(lengths, discount):
-  session = np.repeat(np.arange(len(lengths))[::-1], lengths)
-  rewards = -np.random.default_rng(0).random((len(session), 2))
-  expected = rewards.copy()
-  for t in reversed(range(len(session) - 1)):
-    if session[t] == session[t + 1]:
-      expected[t] += discount * expected[t + 1]
-  found = critic_statistics.discounted_returns(rewards, session, discount)
-  np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_statistics_by_hand():

@@ -46,17 +46,6 @@ def test_auc_and_pr_auc_agree_with_sklearn(dtype):
   )
 
 
-def test_weighted_auc_agrees_with_sklearn():
-  labels, scores = _log_of(3000, np.float64)
-  weights = np.random.default_rng(5).random(3000)
-  expected = sklearn_metrics.roc_auc_score(
-    labels, scores, sample_weight=weights
-  )
-  assert metrics.auc(labels, scores, weights) == pytest.approx(
-    expected, abs=1e-12
-  )
-
-
 def test_pr_auc_by_hand():
   labels = np.array([1, 0, 1, 0])
   # Precision at 0.9 is 1/1, at 0.5 (two rows at once) 2/3.

@@ -190,11 +190,6 @@ CASES = {
       'as_of': ('gap', 'counts'),
     },
   ),
-  'by files, validation drawn': (
-    'parquet',
-    without('time', 'user') | {'session': 'user'},
-    {'test_dir': 'test', 'as_of': ('auto', 'slate')},
-  ),
 }
 # Cases in which rows are left out as they know no label in time.
 LATE_CASES = ('late labels',)
@@ -210,10 +205,6 @@ def made(spark, tmp_path_factory):
     form, record, options = CASES[case]
     path = tmp_path_factory.mktemp('case')
     table = log()
-    if 'test_dir' in options:
-      write(path / 'test', form, table[300:])
-      options = options | {'test_dir': str(path / 'test')}
-      table = table[:300]
     write(path / 'raw', form, table)
     schema = raw_files.write_schema(path / 'schema.json', record)
 

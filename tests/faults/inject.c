@@ -1,8 +1,9 @@
 /* Fails the n-th call that writes below a directory, as SQLite's tests do.
  *
- * Preloaded (LD_PRELOAD) into a process, which arms it by fault_arm. Counted
- * are write, pwrite, writev, fsync, fdatasync, rename and mkdir, by whichever
- * library they are made.
+ * Preloaded (LD_PRELOAD) into a process; FAULT_ROOT, FAULT_AT and FAULT_KIND of
+ * its environment say where, which call and how. Counted are write, pwrite,
+ * writev, fsync, fdatasync, rename and mkdir, by whichever library they are
+ * made; a process that is not killed writes their number to FAULT_COUNT.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -26,15 +28,17 @@ static atomic_long count;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-/* Counts nothing before, nor anywhere else. */
-void fault_arm(const char *below, long n, int how) {
-  strncpy(root, below, sizeof root - 1);
-  kind = how;
-  at = n;
-  count = 0;
+__attribute__((constructor)) static void arm(void) {
+  strncpy(root, getenv("FAULT_ROOT"), sizeof root - 1);
+  kind = atoi(getenv("FAULT_KIND"));
+  at = atol(getenv("FAULT_AT"));
 }
 
-long fault_count(void) { return count; }
+__attribute__((destructor)) static void tell(void) {
+  FILE *file = fopen(getenv("FAULT_COUNT"), "w");
+  fprintf(file, "%ld", (long)count);
+  fclose(file);
+}
 
 static int below(const char *path) {
   return root[0] && path && !strncmp(path, root, strlen(root));

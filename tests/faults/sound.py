@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import functools
 import io
 import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -23,39 +22,7 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import export_writer
 from tests.preparation import raw_files
-from tests.serving import forged, table_run
-
-_CRITEO = (
-  *('timestamp', 'uid', 'campaign', *(f'cat{i}' for i in range(1, 10))),
-  *('conversion', 'attribution', 'click', 'cost'),
-)
-# Raw files of public logs, by source and name.
-PUBLIC = {
-  'criteo_attribution': {
-    'criteo_attribution_dataset.tsv.gz': [
-      '\t'.join(_CRITEO),
-      *(
-        f'{3600 * i}\t{i % 3}\t8' + '\t1' * 9 + f'\t0\t0\t{i % 2}\t0.5'
-        for i in range(40)
-      ),
-    ]
-  },
-  'movielens_1m': {
-    'ratings.dat': [
-      f'{i % 3 + 1}::5::{i % 5 + 1}::{881_250_949 + 3600 * i}'
-      for i in range(20)
-    ],
-    'movies.dat': ['5::Heat (1995)::Action|Crime'],
-    'users.dat': ['1::M::24::technician::85711'],
-  },
-  'tenrec': {
-    'QB-video.csv': [
-      'user_id,item_id,click,follow,like,share,video_category,'
-      'watching_times,gender,age',
-      *(f'{i % 4},{i % 5},{i % 2},0,0,0,2,3,1,4' for i in range(40)),
-    ]
-  },
-}
+from tests.serving import table_run
 
 TINY = (
   '--preset=paper',
@@ -72,33 +39,26 @@ TINY = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Target:
-  """One way into the program.
+class Target(NamedTuple):
+  """A command that reads files.
 
   Attributes:
     base: which sound files it takes, of `shared`.
     patterns: globs of the files that are made bad.
-    argv: the command line, given the directory that holds the files.
+    argv: the command line; `{}` is the directory that holds the files.
     check: raises AssertionError unless the directory has whole output.
-    created: what a command that fails may leave, first parts of paths.
-    flags: whether a flag gets an odd value, in place of a file.
-    stdin: the file that is standard input, where one is.
-    seal: mends digests after a file was made bad.
+    created: the directory that a command that fails may leave.
   """
 
   base: str
   patterns: tuple[str, ...]
-  argv: Callable[[pathlib.Path], Sequence[str]]
-  check: Callable[[pathlib.Path], object]
-  created: tuple[str, ...] = ()
-  flags: bool = False
-  stdin: str = ''
-  seal: Callable[[pathlib.Path], None] = lambda directory: None
+  argv: str
+  check: Callable[[pathlib.Path], object] = lambda directory: None
+  created: str = ''
 
-  def files(self, directory: pathlib.Path) -> list[pathlib.Path]:
-    """The files to choose from, in order."""
-    return sorted({p for g in self.patterns for p in directory.glob(g)})
+  def command(self, directory: pathlib.Path) -> list[str]:
+    """The arguments of `rmtl`; the directory may have spaces in its name."""
+    return [word.replace('{}', str(directory)) for word in self.argv.split()]
 
 
 @functools.cache
@@ -116,9 +76,6 @@ def shared() -> pathlib.Path:
   )
   for name in ('table', 'table_gz', 'table_parquet'):
     raw_files.write_schema(base / name / 'schema.json')
-  for source, files in PUBLIC.items():
-    for name, lines in files.items():
-      raw_files.write(base / source / 'raw' / name, lines)
   (base / 'run').mkdir()
   run = table_run.train(base / 'run')
   shutil.rmtree(run / 'tensorboard')
@@ -126,10 +83,8 @@ def shared() -> pathlib.Path:
   rows = table_run.table(60).select(list(table_run.FEATURES))
   pq.write_table(rows, base / 'run' / 'rows.parquet')
   pa_csv.write_csv(rows, base / 'run' / 'rows.csv')
-  with pa.ipc.new_stream(base / 'run' / 'rows.arrow', rows.schema) as stream:
-    stream.write_table(rows, max_chunksize=20)
   (base / 'export').mkdir()
-  export_writer.export(predictor.load(run), base / 'export' / 'model')
+  export_writer.export(predictor.load(run), base / 'export' / 'run')
   shutil.copy(base / 'run' / 'rows.parquet', base / 'export')
   return base
 
@@ -170,38 +125,8 @@ def said() -> Iterator[tuple[io.StringIO, io.StringIO]]:
     yield out, err
 
 
-def _prepare(directory: pathlib.Path) -> list[str]:
-  return [
-    *('prepare', '--source=table', f'--raw_dir={directory}/raw'),
-    *(f'--schema={directory}/schema.json', f'--data_dir={directory}/out'),
-    *('--min_count=1', '--threads=1', '--any_dates', '--as_of=all'),
-  ]
-
-
-def _prepare_public(name: str) -> Callable[[pathlib.Path], list[str]]:
-  return lambda directory: [
-    *('prepare', f'--source={name}', f'--raw_dir={directory}/raw'),
-    *(f'--data_dir={directory}/out', '--min_count=1', '--any_dates'),
-  ]
-
-
-def _predict(
-  name: str, model: str = 'run'
-) -> Callable[[pathlib.Path], list[str]]:
-  return lambda directory: [
-    *('predict', f'--workdir={directory}/{model}', '--nocompilation_cache'),
-    f'--input={directory / name if name != "-" else name}',
-    f'--output={directory}/scores.parquet',
-  ]
-
-
-def _check_page(directory: pathlib.Path) -> None:
-  page = (directory / 'page' / 'report.html').read_text()
-  assert page.rstrip().endswith('</html>')
-
-
-def _check_metrics(directory: pathlib.Path, name: str) -> None:
-  record = json.loads((directory / name).read_text())
+def _check_metrics(path: pathlib.Path) -> None:
+  record = json.loads(path.read_text())
   assert record['stages']['pretrain']['click']['rows'] > 0
 
 
@@ -212,105 +137,63 @@ def _check_scores(directory: pathlib.Path) -> None:
     assert ((values >= 0) & (values <= 1)).all(), task
 
 
-def _check_schema(directory: pathlib.Path) -> None:
-  assert schema_lib.read(directory / 'out.json').tasks
-
-
+_PREPARE = (
+  'prepare --source=table --raw_dir={}/raw --schema={}/schema.json'
+  ' --data_dir={}/out --min_count=1 --threads=1 --any_dates --as_of=all'
+)
+_PREDICT = (
+  'predict --workdir={}/run --nocompilation_cache --output={}/scores.parquet'
+  ' --input={}/'
+)
 _DATA = ('data/manifest.json', 'data/*/*.parquet')
 _RUN = ('run/*.json', 'run/vocabulary/*')
 TARGETS = {
   **{
     f'prepare {name}': Target(
-      name, ('raw/*',), _prepare, lambda d: check_prepared(d / 'out')
+      name,
+      ('raw/*', 'schema.json'),
+      _PREPARE,
+      lambda d: check_prepared(d / 'out'),
     )
     for name in ('table', 'table_gz', 'table_parquet')
   },
-  **{
-    f'prepare {name}': Target(
-      name,
-      ('raw/*',),
-      _prepare_public(name),
-      lambda d: check_prepared(d / 'out'),
-    )
-    for name in PUBLIC
-  },
-  'prepare by a schema': Target(
-    'table',
-    ('schema.json',),
-    _prepare,
-    lambda d: check_prepared(d / 'out'),
-  ),
-  'flags of prepare': Target('table', (), _prepare, lambda d: None, flags=True),
-  'flags of train': Target(
-    'data',
-    (),
-    lambda d: ['train', f'--data_dir={d}/data', f'--workdir={d}/new', *TINY],
-    lambda d: None,
-    ('new',),
-    flags=True,
-  ),
-  'flags of predict': Target(
-    'run', (), _predict('rows.parquet'), lambda d: None, flags=True
-  ),
   'init': Target(
     'table',
     ('raw/*',),
-    lambda d: ['init', f'{d}/raw', f'--output={d}/out.json'],
-    _check_schema,
+    'init {}/raw --output={}/out.json',
+    lambda d: schema_lib.read(d / 'out.json'),
   ),
-  'describe data': Target(
-    'data',
-    _DATA,
-    lambda d: ['describe', f'{d}/data'],
-    lambda d: None,  # it prints, and writes nothing
-  ),
+  'describe data': Target('data', _DATA[:1], 'describe {}/data'),
   'train on data': Target(
     'data',
     _DATA,
-    lambda d: ['train', f'--data_dir={d}/data', f'--workdir={d}/new', *TINY],
-    lambda d: _check_metrics(d, 'new/metrics.json'),
-    ('new',),
+    'train --data_dir={}/data --workdir={}/new ' + ' '.join(TINY),
+    lambda d: _check_metrics(d / 'new' / 'metrics.json'),
+    'new',
   ),
   'report a run': Target(
     'run',
     (*_RUN, 'run/*.jsonl', 'data/manifest.json'),
-    lambda d: [
-      *('report', f'--workdir={d}/run', f'--output={d}/page'),
-      '--nocompilation_cache',
-    ],
-    _check_page,
+    'report --workdir={}/run --output={}/page --nocompilation_cache',
+    lambda d: (d / 'page' / 'report.html').read_text().index('</html>'),
   ),
   'evaluate a run': Target(
     'run',
     (*_RUN, 'data/manifest.json'),
-    lambda d: [
-      *('evaluate', f'--workdir={d}/run', f'--data_dir={d}/data'),
-      '--nocompilation_cache',
-    ],
-    lambda d: _check_metrics(d, 'run/evaluation/test.json'),
-    ('run',),
+    'evaluate --workdir={}/run --data_dir={}/data --nocompilation_cache',
+    lambda d: _check_metrics(d / 'run' / 'evaluation' / 'test.json'),
+    'run',
   ),
   'predict by a run': Target(
-    'run', _RUN, _predict('rows.parquet'), _check_scores
+    'run', _RUN, _PREDICT + 'rows.parquet', _check_scores
   ),
-  **{
-    f'predict {name}': Target('run', (name,), _predict(name), _check_scores)
-    for name in ('rows.parquet', 'rows.csv')
-  },
-  'predict a stream': Target(
-    'run', ('rows.arrow',), _predict('-'), _check_scores, stdin='rows.arrow'
+  'predict for rows': Target(
+    'run', ('rows.parquet',), _PREDICT + 'rows.parquet', _check_scores
   ),
-  **{
-    f'predict by an export of other {name}': Target(
-      'export',
-      patterns,
-      _predict('rows.parquet', 'model'),
-      lambda d: pq.read_table(d / 'scores.parquet'),  # numbers can be any
-      seal=lambda d: forged.seal(d / 'model'),
-    )
-    for name, patterns in {
-      'files': ('model/*.json', 'model/parameters/*', 'model/vocabulary/*'),
-      'programs': ('model/model.bin',),
-    }.items()
-  },
+  'predict for text': Target(
+    'run', ('rows.csv',), _PREDICT + 'rows.csv', _check_scores
+  ),
+  'predict by an export': Target(
+    'export', ('run/**/*.*',), _PREDICT + 'rows.parquet', _check_scores
+  ),
 }

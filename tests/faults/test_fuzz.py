@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.faults import runs, sound
+from tests.faults import fuzz_worker, runs, sound
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_mutants(tmp_path, count):
     timeout=60 + 5 * count,
   )
   lines = [json.loads(line) for line in done.stdout.splitlines()]
-  assert done.returncode == 0, (lines[-1], done.stderr[-2000:])
+  assert done.returncode == 0, (lines[-1:], done.stderr[-2000:])
   verdicts = [line for line in lines if 'verdict' in line]
   assert len(verdicts) == count
   counts = collections.Counter(line['verdict'] for line in verdicts)
@@ -42,12 +42,6 @@ def test_mutants(tmp_path, count):
 
 @pytest.mark.slow
 def test_sound_files_are_handled(tmp_path):
-  from tests.faults import fuzz_worker
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(fuzz_worker.mutations, 'mutate', lambda rng, name, data: data)
-    for name, target in sound.TARGETS.items():
-      if target.flags:
-        continue
-      found = fuzz_worker.attempt(target, tmp_path / 'input', name, 0)
-      assert found == 'handled', name
+  for name in sound.TARGETS:
+    found = fuzz_worker.attempt(name, tmp_path / 'input', None)
+    assert found == 'handled', name

@@ -29,11 +29,6 @@ class _Bomb:
     return os.mkdir, (self._marker,)
 
 
-@pytest.fixture(scope='module')
-def base():
-  return sound.shared()
-
-
 @pytest.fixture
 def bomb(tmp_path):
   marker = tmp_path / 'marker'
@@ -44,61 +39,33 @@ def bomb(tmp_path):
   assert not marker.exists()
 
 
-def _refused_or_ignored(argv):
-  with sound.said() as (_, err):
-    code = cli.main(['rmtl', *argv])
-  if code:
-    sound.one_line(code, err.getvalue())
-  return code
-
-
-def _replaced(base, scratch, target, bomb, keep=lambda path: True):
-  """Runs a command once per file of its directory, that file a pickle."""
-  files = sorted(p for p in (base / target.base).rglob('*') if p.is_file())
-  codes = {}
-  for file in filter(keep, files):
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(base / target.base, scratch)
-    name = file.relative_to(base / target.base)
-    (scratch / name).write_bytes(bomb)
-    codes[str(name)] = _refused_or_ignored(target.argv(scratch))
-  return codes
-
-
-_RAW = [n for n in sound.TARGETS if n.startswith('prepare')]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize('name', _RAW)
-def test_a_pickle_for_a_raw_file_or_schema(base, tmp_path, bomb, name):
+@pytest.mark.parametrize(
+  'name', ['prepare table', 'prepare table_parquet', 'evaluate a run']
+)
+def test_a_pickle_in_the_place_of_a_file(tmp_path, bomb, name):
   target = sound.TARGETS[name]
-  codes = _replaced(base, tmp_path / 'input', target, bomb)
-  assert set(codes.values()) == {2}, codes
-
-
-def _kinds():
-  """The run's own files, and of checkpoints one file of each kind."""
-  seen = set()
-
-  def is_new(path):
-    if 'tensorboard' in path.parts or 'run' not in path.parts[-4:]:
-      return 'checkpoints' in path.parts and _of_new_kind(path)
-    return True
-
-  def _of_new_kind(path):
-    folder = path.parent.name
-    kind = 'd' if folder == 'd' else path.name
-    new = kind not in seen
-    seen.add(kind)
-    return new
-
-  return is_new
-
-
-@pytest.mark.slow
-def test_a_pickle_for_a_file_of_a_run(base, tmp_path, bomb):
-  target = sound.TARGETS['evaluate a run']
-  codes = _replaced(base, tmp_path / 'input', target, bomb, _kinds())
+  base, codes = sound.shared() / target.base, {}
+  files = [path for glob in target.patterns for path in base.glob(glob)]
+  # Of the files of checkpoints, one of each kind.
+  saved = base.glob('run/checkpoints/*/*/**/*')
+  kinds = {
+    'd' if path.parent.name == 'd' else path.name: path
+    for path in saved
+    if path.is_file()
+  }
+  for file in (*files, *kinds.values()):
+    scratch = shutil.copytree(base, tmp_path / 'in', dirs_exist_ok=True)
+    (scratch / file.relative_to(base)).write_bytes(bomb)
+    with sound.said() as (_, err):
+      code = cli.main(['rmtl', *target.command(scratch)])
+    if code:
+      sound.one_line(code, err.getvalue())
+    codes[str(file.relative_to(base))] = code
+    shutil.rmtree(scratch)
+  if name != 'evaluate a run':
+    assert set(codes.values()) == {2}, codes
+    return
   for name in ('run/config.json', 'run/manifest.json', 'run/metrics.json'):
     assert codes[name] == 2, codes
   checkpoints = [c for n, c in codes.items() if 'checkpoints' in n]

@@ -25,22 +25,6 @@ def names_of(found, kind):
   return [entry['column'] for entry in found.schema[kind]]
 
 
-def test_the_guess_tells_everything():
-  found = described(small.table(ROWS))
-  schema = found.schema
-  assert (schema['session'], schema['user']) == ('session_id', 'user_id')
-  assert schema['time'] == {'column': 'timestamp', 'unit': 's'}
-  assert names_of(found, 'numeric') == ['price']
-  assert names_of(found, 'multi_valued') == ['tags']
-  assert schema['from_time'] == ['hour', 'weekday']
-  assert schema['tasks'] == [
-    {'name': 'click', 'column': 'click'},
-    {'after': 'click', 'name': 'buy', 'column': 'buy'},
-  ]
-  assert len(found.lines) <= 5
-  assert 'named like a user' in ' '.join(found.lines)
-
-
 def test_what_reveals_a_label_is_left_out_with_its_reason():
   table = small.table(400)
   paid = [9.5 if buy else None for buy in table['buy']]

@@ -12,7 +12,6 @@ VARIANTS = pytest.mark.parametrize(
   'variant', [lambda f: f, jax.jit], ids=['eager', 'jit']
 )
 
-LANE_TARGETS = jax.jit(targets.lane_targets)
 LAMBDA_VALUES = jax.jit(targets.lambda_values)
 
 
@@ -33,27 +32,6 @@ def test_lane_targets_by_hand(variant):
   is_last = jnp.array([False, True, True, False, True, False])
   value = variant(targets.lane_targets)(reward, q, is_last, 0.5)
   np.testing.assert_array_equal(value[:5, 0], [-11.0, -2.0, -3.0, -29.0, -5.0])
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-  st.lists(st.integers(1, 6), min_size=3, max_size=3),
-  st.floats(0, 1, width=32),
-  st.integers(0, 2**31 - 1),
-)
-def test_lane_targets_equal_a_loop_over_sessions(lengths, discount, seed):
-  rng = np.random.default_rng(seed)
-  reward, q = -rng.random((2, 20, 2)).astype(np.float32)
-  is_last = np.zeros(20, bool)
-  is_last[np.cumsum(lengths) - 1] = True
-  expected, begin = [], 0
-  for length in lengths:
-    for t in range(begin, begin + length):
-      following = q[t + 1] if t + 1 < begin + length else np.zeros(2)
-      expected.append(reward[t] + discount * following)
-    begin += length
-  value = LANE_TARGETS(reward, q, is_last, discount)
-  np.testing.assert_allclose(value[:begin], expected, atol=1e-6)
 
 
 def test_lane_targets_have_no_gradient():

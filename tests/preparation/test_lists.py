@@ -3,7 +3,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from rmtl_jax.preparation import lists, sql
+from rmtl_jax.preparation import lists
 
 
 @pytest.fixture
@@ -44,18 +44,3 @@ def test_lists_by_hand(connection):
     ('z', 'y', 'x'): [0, 1],
     ('new',): [0],
   }
-
-
-@pytest.mark.parametrize(
-  ('value', 'separator', 'expected'),
-  [
-    ("'a| b ||c|'", '|', ['a', 'b', 'c']),
-    ("['a', ' b', '', NULL]", '', ['a', 'b']),
-    ("''", ',', []),
-    ('NULL::VARCHAR', ',', None),
-  ],
-)
-def test_values_of_text_and_lists(connection, value, separator, expected):
-  assert sql.fetch_row(
-    connection, f'SELECT {lists.split_values(value, separator)}'
-  ) == (expected,)

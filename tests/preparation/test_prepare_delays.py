@@ -6,9 +6,7 @@ import math
 
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import manifest_file
 from rmtl_jax.preparation import contract
 from rmtl_jax.preparation import summary as summary_lib
 from tests.preparation import raw_files
@@ -96,24 +94,6 @@ def test_rows_whose_label_is_not_known_at_the_end_are_left_out(tmp_path):
   contract.check(tmp_path / 'out')
 
 
-def test_the_contract_knows_the_delay(tmp_path):
-  manifest = run(tmp_path, (0, 0))
-  for task in manifest.options['schema']['tasks']:
-    task['known_after_seconds'] = 3600
-  manifest_file.write(manifest, tmp_path / 'out')
-  contract.check(tmp_path / 'out')
-  for task in manifest.options['schema']['tasks']:
-    task['known_after_seconds'] = 43_200
-  manifest_file.write(manifest, tmp_path / 'out')
-  with pytest.raises(types.InputError) as caught:
-    contract.check(tmp_path / 'out')
-  assert str(caught.value).endswith(
-    f"train/part-00000.parquet: row 24, column 'timestamp': is {23 * DAY // 2},"
-    f' expected less than {23 * DAY // 2}, so that a label is known at'
-    f' {12 * DAY}'
-  )
-
-
 def test_a_late_label_is_not_observed_and_its_row_stays(tmp_path):
   manifest = run(tmp_path, (0, 2.5))
   train, validation = (
@@ -170,15 +150,3 @@ def test_a_label_is_final_within_its_horizon(tmp_path):
       delay = 3 * 86_400 if seen else math.nan
       assert row['d_buy'] == pytest.approx(delay, nan_ok=True)
   contract.check(tmp_path / 'out')
-
-
-def test_data_with_a_horizon_is_not_extended(tmp_path):
-  prepared_within(tmp_path, within_seconds=4 * DAY / 1000)
-  (tmp_path / 'more').mkdir()
-  with pytest.raises(types.InputError, match='prepare the whole log again'):
-    raw_files.run(
-      tmp_path / 'more',
-      'table',
-      tmp_path / 'raw',
-      extend=str(tmp_path / 'out'),
-    )

@@ -37,16 +37,6 @@ def test_control_characters_are_shown():
   assert 'bell\\x07 and \\ud800' in pages.html(page)
 
 
-def test_pictures_are_the_same_every_time():
-  def draw():
-    figure = matplotlib.figure.Figure(figsize=(2, 2))
-    figure.subplots().plot([1, 2])
-    with pages.style():
-      return pages.picture(figure, '', '').svg
-
-  assert draw() == draw()
-
-
 def test_wide_tables_are_parted_and_cells_are_plain():
   header = ('name', *(f'task: metric {i}' for i in range(12)))
   rows = [('[bold]x[/bold] :tada:', *(f'0.{i:04}' for i in range(12)))]

@@ -11,7 +11,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -226,19 +225,3 @@ def test_killed_workers_and_a_killed_server(past_model, place, tmp_path):
     assert server.post('/v1/predict', [asked])[0] == 200
     assert server.end() == 0
   assert len(kept_rows.times(place)) == len(found) + 1
-
-
-def test_who_is_slow_at_the_end_gets_a_line(plain_model, tmp_path):
-  log = tmp_path / 'log'
-  with (
-    serving(plain_model, log) as server,
-    socket.create_connection(('127.0.0.1', server.port)) as slow,
-  ):
-    slow.sendall(
-      b'POST /v1/predict HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n['
-    )
-    time.sleep(0.5)
-    assert server.end() == 0
-    answer = slow.recv(4096)
-  assert answer.startswith(b'HTTP/1.1 503') and b'has stopped"}' in answer
-  assert 'Traceback' not in log.read_text()

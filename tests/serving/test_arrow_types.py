@@ -6,14 +6,12 @@ import datetime
 import decimal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import sql
 from rmtl_jax.server.state import row_reader
-from rmtl_jax.serving import encoder, notes, raw_fields, raw_rows, row_past
+from rmtl_jax.serving import encoder, notes, raw_rows, row_past
 from tests import tiers
 from tests.serving import past_run
 
@@ -108,18 +106,3 @@ def test_every_type_is_read_or_refused(run, column):
       except types.InputError as error:
         assert str(error).startswith('log: ') and 'column' in str(error)
   assert read > 20
-
-
-def test_small_numbers_in_lists_are_those_that_are_prepared(tmp_path):
-  """What can be trained on can be predicted for."""
-  half = pa.array([[0.1, 2.0], []], pa.list_(pa.float16()))
-  few = pa.array([decimal.Decimal(1200), None], pa.decimal128(6, -2))
-  file = tmp_path / 'half.parquet'
-  pq.write_table(pa.table({'x': half}), file)
-  connection = sql.connect()
-  found = raw_fields.to_duckdb_types(pa.table({'x': half, 'y': few}), 'log')
-  connection.register('found', found)
-  text = 'SELECT x::VARCHAR[] FROM '
-  stored = connection.sql(f"{text} '{file}'").fetchall()
-  assert connection.sql(f'{text} found').fetchall() == stored
-  assert found['y'].to_pylist() == [1200, None]

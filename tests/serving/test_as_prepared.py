@@ -72,7 +72,6 @@ OF_NUMBERS = {
   'tasks': ['clicked'],
 }
 ISO = [f'{t:%Y-%m-%d %H:%M}' for t in TIMES]
-PASTS = [['a', 'zz', 'b', 'c', 'a'], [' b', 'a'], [], None, ['zz']]
 FORMS = {
   'text': ({}, {}),
   'a sequence of text': (
@@ -92,18 +91,6 @@ FORMS = {
   'pattern': (
     {'ts': [f'{t:%d.%m.%y %H}' for t in TIMES]},
     {'time': {'column': 'ts', 'format': '%d.%m.%y %H'}},
-  ),
-  'pattern of numbers': (
-    {'ts': pa.array([int(f'{t:%Y%m%d%H}') for t in TIMES], pa.int64())},
-    {'time': {'column': 'ts', 'format': '%Y%m%d%H'}},
-  ),
-  'timestamps': (
-    {'ts': pa.array(TIMES, pa.timestamp('us'))},
-    {'time': BERLIN},
-  ),
-  'dates': (
-    {'ts': pa.array([t.date() for t in TIMES], pa.date32())},
-    {'time': BERLIN},
   ),
 }
 

@@ -79,21 +79,6 @@ def test_values_by_hand(by_hand):
   )
 
 
-def test_lists_and_other_types(by_hand):
-  table = _raw(
-    item=pa.array(['b', '7', 'b', 'c']).dictionary_encode(),
-    age=pa.nulls(4),
-    tags=[['y'], [], None, ['y', None, 'x']],
-    price=[0, 0, 1, 2],
-  )
-  found = encoder.Encoder(*by_hand).encode(_chunk(table))
-  np.testing.assert_array_equal(found.categorical[:, 0], [2, 1, 2, 0])
-  np.testing.assert_array_equal(
-    found.multi_valued, [[2, -1], [0, -1], [0, -1], [2, 1]]
-  )
-  np.testing.assert_allclose(found.numeric[:2], -2.0)
-
-
 @pytest.mark.parametrize(
   ('change', 'message'),
   [

@@ -7,13 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.networks import from_settings
 from rmtl_jax.serving import encoder, raw_rows
-from tests.networks import small
 from tests.serving import table_run
 
 FIELD = 'asof_history'
@@ -88,47 +85,3 @@ def test_the_last_known_items_stay(data):
       [1, 2, 1, 2, 1],
     ],
   )
-
-
-def config():
-  """Trained enough to say something."""
-  return table_run.CONFIG
-
-
-def test_later_rows_change_no_earlier_prediction(data, tmp_path):
-  """From prepare to probabilities: another future, the same past."""
-  manifest = manifest_file.read(data)
-  past = 360  # in the test split: vocabularies stay
-  table = table_run.table()
-  future = table.slice(past)
-  columns = {
-    name: future[name].to_numpy()[::-1]
-    for name in ('item', 'click', 'buy', 'Customer No')
-  }
-  for name, values in columns.items():
-    at = table.schema.get_field_index(name)
-    changed = [*table[name].to_pylist()[:past], *values.tolist()]
-    table = table.set_column(at, name, pa.array(changed, table[name].type))
-  other = table_run.prepare_table(
-    tmp_path, table, as_of=('history',), history_items=ITEMS
-  )
-  network = from_settings.make_actor(
-    manifest.feature_spec(), 'shared_bottom', config().network
-  )
-  params = small.params(network)
-  outputs = []
-  for directory in (data, other):
-    split = columns_lib.read_split(
-      directory, manifest_file.read(directory), 'test'
-    )
-    inputs = types.Inputs(
-      split.categorical[None], split.multi_valued[None], split.numeric[None]
-    )
-    logits = small.run(network, params, inputs)[0]
-    outputs.append(dict(zip(split.row_id, logits, strict=True)))
-  one, changed = outputs
-  before = [row for row in one if row < past]
-  assert len(before) > 20
-  for row in before:
-    np.testing.assert_array_equal(one[row], changed[row])
-  assert any((one[row] != changed[row]).any() for row in one if row >= past)

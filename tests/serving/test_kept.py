@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -94,27 +92,3 @@ def test_a_history_of_another_model_is_refused(loaded, tmp_path):
   kept = other.keep_history(past_run.log(400))
   with pytest.raises(types.InputError, match='of other data'):
     loaded.predict(past_run.log(400).slice(0, 1), kept)
-
-
-@pytest.mark.slow
-def test_threads_share_a_history_that_grows(loaded):
-  raw = in_order(past_run.log(seed=6))
-  kept = loaded.keep_history(raw.slice(0, 600))
-  rows = raw.slice(600, 2)
-  # What comes later changes nothing for these rows.
-  expected, found = loaded.predict(rows, raw.slice(0, 600)), []
-
-  def ask():
-    found.extend(loaded.predict(rows, kept) for _ in range(3))
-
-  threads = [threading.Thread(target=ask) for _ in range(3)]
-  later = raw.filter(pa.array(raw['time'].to_numpy() > rows['time'][1].as_py()))
-  for thread in threads:
-    thread.start()
-  for begin in range(0, 200, 50):
-    loaded.extend_history(kept, later.slice(begin, 50))
-  for thread in threads:
-    thread.join()
-  assert len(found) == 9
-  for one in found:
-    same(one, expected)

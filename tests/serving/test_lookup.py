@@ -267,21 +267,6 @@ def _both_paths_agree(any_model, data):
     _check(any_model, patch, _PLAIN | {name: column})
 
 
-@pytest.mark.parametrize('unit', tiers.some(['s', 'ms', 'us', 'ns'], ['us']))
-def test_both_paths_agree_on_whole_times_of_a_zone(
-  tmp_path_factory, monkeypatch, unit
-):
-  clock = {'time': {'column': 'time', 'unit': unit, 'zone': 'Europe/Berlin'}}
-  model = _model(tmp_path_factory.mktemp('whole'), {}, clock)
-  scale = {'s': 1e-3, 'ms': 1, 'us': 10**3, 'ns': 10**6}[unit]
-  # Around the ends of summer time and of a day.
-  for ms in (1_711_846_800_000, 1_729_990_800_000, 1_714_514_400_000):
-    times = [int(scale * ms + n) for n in (-3_600_000 * scale, -1, 0, 1)]
-    columns = {name: column.slice(0, 1) for name, column in _PLAIN.items()}
-    for time in times:
-      _check(model, monkeypatch, columns | {'time': pa.array([time])})
-
-
 @hypothesis.settings(deadline=None)
 @hypothesis.given(
   local=st.datetimes(
@@ -309,34 +294,3 @@ def test_times_are_read_as_by_the_query(local, zone, form, offset, separator):
     assert lookup.milliseconds(column, clock) == [*expected]
   except lookup.Undecided:
     assert zone == 'Europe/Berlin'
-
-
-@pytest.mark.parametrize(
-  'text',
-  [
-    '2024-02-30 00:00:00',
-    '2024-01-01',
-    '2024-01-01 25:00:00',
-    '',
-    '1700000000',
-  ],
-)
-def test_other_texts_of_times_are_left_to_the_query(text):
-  with pytest.raises(lookup.Undecided):
-    lookup.milliseconds(pa.array([text]), raw_times.Time('iso'))
-
-
-@pytest.mark.parametrize(
-  ('change', 'message'),
-  [
-    ({'price': ['1', 'x', 'y']}, "row 2, column 'price': 'x', expected a num"),
-    ({'price': [0.0, -1.0, -2.0]}, "row 2, column 'price': -1.0, expected a"),
-    ({'weight': [1.0, 2.0, math.inf]}, "row 3, column 'weight': inf, expected"),
-    ({'age': [1e31, 0.0, 0.0]}, "row 1, column 'age': 1e+31, expected a numb"),
-  ],
-)
-def test_values_at_fault_are_told_as_by_the_query(
-  model, monkeypatch, change, message
-):
-  found = _check(model, monkeypatch, _PLAIN | change)
-  assert found.startswith('log.parquet: row') and message in found

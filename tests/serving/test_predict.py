@@ -14,7 +14,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
-from rmtl_jax.serving import predict_file, predictor, scorer
+from rmtl_jax.serving import predict_file, scorer
 from tests.serving import past_run, table_run
 
 
@@ -229,22 +229,6 @@ def test_bad_csv(tmp_path, capsys, run_dir, content, part):
   (tmp_path / 'in.csv').write_bytes(content)
   assert _predict(run_dir, tmp_path / 'in.csv', tmp_path / 'out.csv') == 2
   _refused(capsys, tmp_path, 'in.csv', part)
-
-
-def test_a_failure_leaves_what_stood_there(
-  tmp_path, capsys, run_dir, monkeypatch
-):
-  pq.write_table(table_run.table(), tmp_path / 'in.parquet')
-  target = tmp_path / 'kept.parquet'
-  target.write_text('what stood here before')
-
-  def fail(self, inputs):
-    raise KeyboardInterrupt
-
-  monkeypatch.setattr(predictor.Predictor, 'infer', fail)
-  assert _predict(run_dir, tmp_path / 'in.parquet', target) == 130
-  assert target.read_text() == 'what stood here before'
-  _refused(capsys, tmp_path, 'interrupted')
 
 
 def _damaged_stream(column, buffer, at, number):

@@ -11,7 +11,6 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.results import calibrations, trained_ensemble
 from rmtl_jax.runtime import workdir
-from rmtl_jax.serving import predictor, scorer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import split_data
 from tests import tiers
@@ -53,16 +52,6 @@ def _check_equals_evaluation(run_dir, stage):
   )
   # Not all rows alike: the model has learnt something of the item.
   assert np.ptp(found['click']) > 0.05
-
-
-def test_chunks_join_in_order(run_dir, monkeypatch):
-  raw = table_run.table()
-  whole = predictor.load(run_dir).predict(raw)
-  loaded = predictor.load(run_dir)
-  monkeypatch.setattr(scorer, 'CHUNK_ROWS', 64)
-  assert raw.num_rows % 64
-  parts = loaded.predict(raw)
-  np.testing.assert_allclose(parts['click'], whole['click'], atol=1e-6)
 
 
 def test_a_mapping_of_numpy_and_no_rows(run_dir):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import pathlib
 
 import numpy as np
@@ -20,7 +19,6 @@ from rmtl_jax.preparation import prepare_log
 from rmtl_jax.preparation.as_of import slates as asof_slates
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import encoder, predict_file, raw_rows, row_slates, scorer
-from tests import tiers
 from tests.preparation import raw_files
 from tests.serving import past_run, table_run
 
@@ -69,13 +67,12 @@ def prepared(
   directory: pathlib.Path,
   schema: dict,
   kind: str = 'parquet',
-  table: pa.Table | None = None,
   **options,
 ) -> tuple[pathlib.Path, manifest_lib.Manifest]:
   """Prepares searches into DIRECTORY/data; their file and manifest."""
   path = directory / f'log.{kind}'
   write = pq.write_table if kind == 'parquet' else pa_csv.write_csv
-  write(searches() if table is None else table, path)
+  write(searches(), path)
   config = prepare_settings.PrepareConfig(
     source='table',
     raw_dir=str(path),
@@ -88,46 +85,12 @@ def prepared(
   return path, prepare_log.prepare(config)
 
 
-def changed(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-  return table.set_column(table.schema.get_field_index(name), name, values)
-
-
-def in_words(table: pa.Table) -> pa.Table:
-  """One time in two forms."""
-  found = []
-  for i, ts in enumerate(table['ts'].to_pylist()):
-    time = datetime.datetime.fromtimestamp(ts, datetime.UTC)
-    found.append(f'{time:%Y-%m-%dT%H:%M:%S}{("Z", "+00:00", "")[i % 3]}')
-  return changed(table, 'ts', pa.array(found))
-
-
-def in_numbers(table: pa.Table) -> pa.Table:
-  """Searches that are floats, NaN where there is none."""
-  names = table['search'].to_pylist()
-  codes = [float('nan') if s == '?' else float(s[1:]) for s in names]
-  return changed(table, 'search', pa.array(codes))
-
-
-def as_it_is(table: pa.Table) -> pa.Table:
-  return table
-
-
-FORMS = {
-  'csv': (SCHEMA, as_it_is),
-  'no time, no user': (TIMELESS, as_it_is),
-  'iso': (SCHEMA | {'time': {'column': 'ts', 'unit': 'iso'}}, in_words),
-  'floats': (SCHEMA, in_numbers),
-}
-
-
-@pytest.mark.parametrize('form', tiers.some(FORMS, ('csv', 'no time, no user')))
-def test_rows_get_what_prepared_data_have(tmp_path, form):
-  schema, change = FORMS[form]
-  options = {} if 'time' in schema else {'split_by': 'random'}
-  kind = 'csv' if form == 'csv' else 'parquet'
-  path, manifest = prepared(
-    tmp_path, schema, kind, table=change(searches()), **options
-  )
+@pytest.mark.parametrize(
+  ('schema', 'kind', 'options'),
+  [(SCHEMA, 'csv', {}), (TIMELESS, 'parquet', {'split_by': 'random'})],
+)
+def test_rows_get_what_prepared_data_have(tmp_path, schema, kind, options):
+  path, manifest = prepared(tmp_path, schema, kind, **options)
   encode = encoder.Encoder(tmp_path / 'data', manifest)
   found = row_slates.Slates(manifest, encode.as_of)
   assert len(found.columns) == 1 + 2 * len(asof_slates.KINDS)

@@ -102,20 +102,6 @@ def test_trials_that_diverge_or_fall_behind_are_pruned(tmp_path, data_dir):
   assert tune(tmp_path, data_dir, **options) == record
 
 
-def test_members_that_are_trees_are_fitted(tmp_path, data_dir):
-  pytest.importorskip('lightgbm')
-  config = config_values.with_settings(
-    CONFIG,
-    {
-      'ensemble': 2,
-      'variants': ';backbone=lightgbm',
-      'pretrain.max_epochs': 1,
-    },
-  )
-  record = tune(tmp_path, data_dir, config=config, trials=1)
-  assert [len(trial['by_seed']) for trial in record['trials']] == [1, 1]
-
-
 def trial(value, settings, pruned=False):
   return {'settings': settings, 'validation_auc': value, 'pruned': pruned}
 

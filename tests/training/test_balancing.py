@@ -1,7 +1,5 @@
 """Balanced runs: resumed, and as a reader sees them."""
 
-import json
-
 import pytest
 
 import rmtl_jax
@@ -53,20 +51,3 @@ def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
       config, run, *given, options=rmtl_jax.RunOptions(signals.At(3))
     )
   assert rmtl_jax.train(config, run, *given)['stages'] == record['stages']
-
-
-@pytest.mark.slow
-def test_the_history_has_weights(tmp_path):
-  data, run = tmp_path / 'data', tmp_path / 'run'
-  tiny.write_prepared(data, sessions=60)
-  config = config_values.with_settings(
-    _settings('static'),
-    {'pretrain.balancing.weights': 'click=1,conversion=3'},
-  )
-  rmtl_jax.train(config, run, data, ['pretrain'], live=QUIET)
-  lines = (run / 'metrics.jsonl').read_text().splitlines()
-  epochs = [json.loads(line) for line in lines]
-  assert len(epochs) == 2
-  for epoch in epochs:
-    assert epoch['weight_mean_click'] == pytest.approx(0.5)
-    assert epoch['weight_mean_conversion'] == pytest.approx(1.5)

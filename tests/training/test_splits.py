@@ -37,12 +37,3 @@ def test_small_splits_are_filled_up_to_one_size(tmp_path):
       assert not np.any(new[rows:])
     beside = one.put(np.ones((rows, 2)))
     assert beside.shape == (most, 2) and beside.sum() == 2 * rows
-
-
-def test_large_and_streamed_splits_stay(tmp_path, monkeypatch):
-  tiny.write_prepared(tmp_path, sessions=30)
-  streamed = _read(tmp_path, input='streaming')
-  assert split_data.of_one_size(streamed) == streamed
-  plain = _read(tmp_path)
-  monkeypatch.setattr(split_data, '_MOST_FILLED', 10)
-  assert split_data.of_one_size(plain) == plain

@@ -250,19 +250,3 @@ def finetuning(
     )
 
   return step, init
-
-
-def two_steps(actor: Any, critic: Any, rows: loop.Columns) -> Any:
-  """The state of stage 3 after two steps, compiled once, that move nothing.
-
-  Critics learn along; the optimizers' states are the gradients.
-  """
-  config = paper.config(critic=paper.critic(in_finetune='learning'))
-  step, init = finetuning(actor, critic, config)
-  run = jax.jit(step)
-  full = init(actor_params(actor), critic_params(critic, 'shared'))
-  for batch in two_batches(rows):
-    full, metrics = run(full, batch, jax.random.key(0))
-    assert_finite(metrics)
-  assert run._cache_size() == 1
-  return full

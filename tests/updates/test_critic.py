@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import state
@@ -85,50 +84,6 @@ def test_step_agrees_with_numpy(form, official, head):
   problem.assert_trees_close(
     new_critic.opt_state, expected, rtol=1e-5, atol=2e-6
   )
-
-
-def test_three_official_updates_agree_with_numpy():
-  """Losses summed over critics, Adam without L2, targets after 1 and 3."""
-  config = config_lib.preset('official').critic
-  network = problem.critic('separate', 'neg_relu')
-  online = problem.critic_params(network, 'separate')
-  target = problem.critic_params(network, 'separate', 'target')
-  optimizer = state.make_optimizer(config.learning_rate)
-  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
-  critic = state.init_critic(online, optimizer)._replace(target_params=target)
-  batch = problem.batch(ROWS)
-  values = problem.critic_outputs('separate', 'neg_relu')
-  pieces = reference.pieces(problem.LENGTHS, problem.LANE_LENGTH)
-  zeros = jax.tree.map(lambda x: np.zeros(x.shape), online)
-  means, squares = zeros, zeros
-  for number in (1, 2, 3):
-    critic, _ = step(critic, batch, KEY, *in_batch(batch))
-    q, _ = values(online, ROWS, NOTHING, POLICY)
-    estimates = [
-      values(params, ROWS, NOTHING, TARGET_POLICY)[0]
-      for params in (target, online)
-    ]
-    td = reference.critic_loss(pieces, q, estimates, POLICY, ROWS.labels, 0.9)
-    # The reference's loss is the mean over two tasks.
-    _, gradient = values(online, ROWS, jnp.float32(2 * td.gradient), POLICY)
-    means = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, means, gradient)
-    squares = jax.tree.map(
-      lambda v, g: 0.999 * v + 0.001 * np.square(g), squares, gradient
-    )
-    online = jax.tree.map(
-      lambda p, m, v, n=number: np.float32(
-        p - 1e-3 * (m / (1 - 0.9**n)) / (np.sqrt(v / (1 - 0.999**n)) + 1e-8)
-      ),
-      online,
-      means,
-      squares,
-    )
-    if number != 2:
-      target = jax.tree.map(lambda t, p: 0.8 * t + 0.2 * p, target, online)
-    problem.assert_trees_close(critic.params, online, rtol=1e-4, atol=2e-5)
-    problem.assert_trees_close(
-      critic.target_params, target, rtol=1e-4, atol=2e-5
-    )
 
 
 def test_lanes_and_padding_change_nothing():

@@ -52,32 +52,6 @@ def test_a_step_descends_each_tasks_weighted_mean(fraction):
   np.testing.assert_allclose(np.mean(means), (share * losses).sum(), rtol=1e-5)
 
 
-def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none():
-  rng = np.random.default_rng(0)
-  x = rng.normal(size=(6, 3)).astype(np.float32)
-  weight = np.array([[0, 1], [2, 0], [1, 1], [2, 2], [0, 0], [1, 3]])
-  params = jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)
-  link = optax.with_extra_args_support(optax.identity())
-
-  def gradient(x, weight=None):
-    grad_fn = weighted_grad.value_and_weighted_grad(
-      lambda w: jnp.square(x @ w), link
-    )
-    value, found, _ = grad_fn(params, link.init(params), sample_weight=weight)
-    return value, found
-
-  value, found = gradient(x, jnp.asarray(weight, jnp.float32))
-  # Tasks have different rows: their gradients are columns of their own.
-  parts = [gradient(np.repeat(x, weight[:, k], 0)) for k in range(2)]
-  for k, (_, part) in enumerate(parts):
-    np.testing.assert_allclose(found[:, k], part[:, k], rtol=1e-5)
-  means = [
-    np.mean((np.repeat(x, weight[:, k], 0) @ params[:, k]) ** 2)
-    for k in range(2)
-  ]
-  np.testing.assert_allclose(value, np.mean(means), rtol=1e-5)
-
-
 def test_an_unobserved_label_pays_nothing_and_later_ones_count():
   found = rewards.observed(jnp.array([-1.0, -2.0]), jnp.array([0.0, 3.0]))
   assert found.tolist() == [0.0, -2.0]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from sklearn import metrics
 
-from rmtl_jax.data import columns
 from tests.preparation import raw_files
 
 MINUTE, DAY = 60_000, 86_400_000
@@ -51,70 +48,6 @@ def test_bins_of_train_are_in_the_manifest(tmp_path):
   assert not (tmp_path / 'out' / 'vocabulary' / 'asof_gap.parquet').exists()
   ids = [row['f_asof_gap'] for row in raw_files.read(tmp_path, 'test')]
   assert ids == [0, 1, 2, 3, 4] * 2
-
-
-def tied(rng):
-  """Two rows of one time and user have one label."""
-  for v in range(2000):
-    label = rng.integers(0, 2)
-    for item in range(2):
-      yield v, f'u{v % 500}', f'i{item}', v * 90 * MINUTE, label
-
-
-def of_session(rng):
-  """The rows of a session have one label."""
-  for v in range(1200):
-    label = rng.integers(0, 2)
-    for t in range(4):
-      yield v, f'u{v % 300}', f'i{t}', v * 90 * MINUTE + t * 1000, label
-
-
-def resumed(rng):
-  """A session goes on after half a day, with the same label."""
-  for v in range(2000):
-    label = rng.integers(0, 2)
-    for k in range(2):
-      yield v, f'u{v % 500}', f'i{k}', v * 2 * DAY + k * DAY // 2, label
-
-
-LEAKS = {
-  # Log: what gives its labels away, as columns of the rows.
-  tied: lambda session, user, item, ts: (user, ts),
-  of_session: lambda session, user, item, ts: session,
-  resumed: lambda session, user, item, ts: session,
-}
-
-
-@pytest.mark.parametrize('log', LEAKS, ids=lambda log: log.__name__)
-def test_a_log_on_which_a_leak_would_tell_all(tmp_path, log):
-  rows = list(log(np.random.default_rng(0)))
-  labels = np.array([row[-1] for row in rows])
-  groups: dict[object, list[int]] = {}
-  for row in rows:
-    groups.setdefault(LEAKS[log](*row[:-1]), []).append(row[-1])
-  leak = [np.mean(groups[LEAKS[log](*row[:-1])]) for row in rows]
-  assert metrics.roc_auc_score(labels, leak) == 1.0
-  manifest = run(tmp_path, rows, as_of=('all',))
-  for name, auc in learned_aucs(tmp_path, manifest).items():
-    assert 0.42 < auc < 0.58, (name, auc)
-
-
-def learned_aucs(tmp_path, manifest):
-  """Test AUC of the first task by each as-of feature alone."""
-  train, test = (
-    columns.read_split(tmp_path / 'out', manifest, name)
-    for name in ('train', 'test')
-  )
-  found = {}
-  for i, field in enumerate(manifest.of_kind('categorical')):
-    if field.name.startswith('asof_'):
-      # The rate of each bin over train, as a model would learn it.
-      bins, y = train.categorical[:, i], train.labels[:, 0]
-      counts = np.bincount(bins, minlength=field.size) + 1
-      rates = (np.bincount(bins, y, minlength=field.size) + 0.5) / counts
-      score = rates[test.categorical[:, i]]
-      found[field.name] = metrics.roc_auc_score(test.labels[:, 0], score)
-  return found
 
 
 def as_of_fields(manifest):

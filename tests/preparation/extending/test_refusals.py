@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 
 import pyarrow as pa
@@ -198,10 +197,3 @@ def test_a_value_that_changed_is_found(data, name, column, row, value):
       lambda: workdir.create(data / 'run', paper.config(), data / 'new'),
       fault,
     )
-  # Data that were prepared before there were digests.
-  path = data / 'new' / 'manifest.json'
-  record = json.loads(path.read_text())
-  assert len(record.pop('digests')) == 5
-  path.write_text(json.dumps(record))
-  contract.check(data / 'new')
-  add()

@@ -79,17 +79,6 @@ def test_every_form_of_a_log_has_the_same_schema(tmp_path, form):
   assert guess.guess_schema(log).schema == wanted
 
 
-def test_a_sample_is_of_all_files_and_row_groups(tmp_path):
-  table = pa.table(logs.shop() | {'paid_amount': [None] * logs.ROWS})
-  for i in range(3):
-    path = tmp_path / f'{i}.parquet'
-    pq.write_table(table.slice(130 * i, 130), path, row_group_size=10)
-  found = guess.guess_schema(tmp_path, rows=150)
-  assert not found.is_whole and found.rows <= 200
-  assert found.schema['tasks'] == SHOP['tasks']
-  assert {one.name: one for one in found.columns}['customer'].distinct > 30
-
-
 @pytest.mark.parametrize(
   ('names', 'wanted'),
   [
@@ -216,17 +205,6 @@ def test_words_are_labels_too():
   assert found.schema['tasks'] == [
     {'name': 'bought', 'column': 'bought', 'positive': ['Yes']}
   ]
-
-
-@pytest.mark.parametrize(
-  ('words', 'positive'),
-  [(['dead', 'alive'], 'dead'), (['late', 'late', 'early'], 'early')],
-)
-def test_one_of_two_other_words_is_positive(words, positive):
-  """The one that the column is named after, else the rarer one."""
-  table = {'x': np.arange(300), 'dead': words * (300 // len(words))}
-  (task,) = guessed(table, ['dead']).schema['tasks']
-  assert task['positive'] == [positive]
 
 
 def test_without_a_label_the_columns_that_could_be_are_named():

@@ -59,17 +59,6 @@ def test_times_of_arrow(unit):
   ]
 
 
-@pytest.mark.parametrize(('unit', 'of_ms'), [('us', 1_000), ('ns', 1_000_000)])
-def test_ms_are_rounded_down(unit, of_ms):
-  numbers = [-of_ms - 1_000, -of_ms, -1_000, 0, of_ms - of_ms // 1_000, of_ms]
-  expected = [n // of_ms for n in numbers]
-  assert ms(numbers, times.Time(unit)) == expected
-  for zone in ('UTC', 'Europe/Berlin'):
-    kind = pa.timestamp(unit, 'UTC')
-    assert ms(numbers, times.Time('iso', zone), kind) == expected
-  assert ms([n / of_ms / 1_000 for n in numbers], times.Time('s')) == expected
-
-
 def test_patterns():
   day = times.Time('iso', 'Europe/Berlin', '%d.%m.%Y %H:%M')
   texts = ['01.05.2024 14:00', '2024-05-01 14:00', None]

@@ -24,50 +24,6 @@ def prepare(tmp_path, events, **options):
   return raw_files.run(tmp_path, 'retailrocket', raw_dir, **options)
 
 
-def of_visitor(tmp_path, visitor):
-  """(item, timestamp - START, click, conversion) of a visitor's rows."""
-  items = raw_files.vocabulary(tmp_path, 'item')
-  return [
-    (
-      int(items[row['f_item']]),
-      row['timestamp'] - START,
-      row['y_click'],
-      row['y_conversion'],
-    )
-    for row in raw_files.read(tmp_path)
-    if row['user_id'] == visitor
-  ]
-
-
-def test_rows_are_viewed_pairs_at_their_first_view(tmp_path):
-  events = [
-    f'{START + 500},7,view,51,',
-    f'{START + 100},7,view,50,',
-    f'{START + 900},7,view,50,',
-    f'{START + 1000},7,addtocart,50,',
-    f'{START + 1200},7,transaction,51,33',
-    f'{START + 1300},7,view,52,',
-  ]
-  manifest = prepare(tmp_path, events + filler())
-  assert of_visitor(tmp_path, 7) == [
-    (50, 100, 1, 0),
-    (51, 500, 1, 1),  # bought without a cart event
-    (52, 1300, 0, 0),
-  ]
-  assert [task.name for task in manifest.tasks] == ['click', 'conversion']
-  assert manifest.tasks[1].after == 'click'
-  assert [f.name for f in manifest.fields] == [
-    'visitor',
-    'item',
-    'hour',
-    'weekday',
-  ]
-  assert (manifest.user_field, manifest.item_field) == ('visitor', 'item')
-  # The rows point at the raw file: its first and second data row, and so on.
-  rows = raw_files.read(tmp_path, 'train')
-  assert [row['row_id'] for row in rows if row['user_id'] == 7] == [1, 0, 5]
-
-
 def write_properties(tmp_path, *parts, tree=()):
   for i, lines in enumerate(parts):
     path = tmp_path / 'raw' / f'item_properties_part{i + 1}.csv'

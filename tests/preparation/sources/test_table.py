@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gzip
-
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -52,10 +50,6 @@ def run_csv(tmp_path, lines, name='log.csv', **changes):
   )
 
 
-def times(tmp_path):
-  return [row['timestamp'] for row in raw_files.read(tmp_path)]
-
-
 @pytest.mark.parametrize('form', ['lists', 'numbers', 'text', 'csv'])
 def test_multi_valued(tmp_path, form):
   field = {'column': 'tags', 'separator': '|'}
@@ -78,25 +72,6 @@ def test_multi_valued(tmp_path, form):
   found = [row['m_tags'] for row in raw_files.read(tmp_path)]
   assert found[:3] == [[0], [1], [1, 2]]
   assert manifest.fields[-1].width == 2
-
-
-def test_delimiter_gzip_and_directory(tmp_path):
-  lines = ['visit;ts;item;y']
-  lines += [f'v{i:02d};{i * 3_600_000};"a;{i % 2}";1' for i in range(ROWS)]
-  for name, part in (('2.csv.gz', lines[:1] + lines[9:]), ('1.csv', lines[:9])):
-    raw_files.write(tmp_path / 'raw' / name, part)
-  raw_files.write(tmp_path / 'raw' / '.hidden.csv', ['no'])
-  raw_files.write(tmp_path / 'raw' / 'notes.txt', ['no'])
-  manifest = raw_files.run(
-    tmp_path, 'table', tmp_path / 'raw', schema=schema(tmp_path, delimiter=';')
-  )
-  assert [row['row_id'] for row in raw_files.read(tmp_path)] == list(
-    range(ROWS)
-  )
-  assert raw_files.decoded(tmp_path, 'item')[:2] == ['a;0', 'a;1']
-  names = [file['name'] for file in manifest.source_files]
-  assert names == ['1.csv', '2.csv.gz']
-  assert gzip.decompress((tmp_path / 'raw' / '2.csv.gz').read_bytes())
 
 
 @pytest.mark.parametrize(

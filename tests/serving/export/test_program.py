@@ -96,21 +96,6 @@ FORGED = {
     ),
     "operation 'stablehlo.",
   ),
-  'sharding': (
-    with_line(
-      '{name} = stablehlo.negate {operand} {{mhlo.sharding = "nonsense"}} :'
-      ' {kind}'
-    ),
-    "attribute 'mhlo.sharding'",
-  ),
-  'aliasing': (
-    lambda text: text.replace(
-      '{jax.global_constant = "_platform_index"}',
-      '{jax.global_constant = "_platform_index", tf.aliasing_output = 0 : i32}',
-      1,
-    ),
-    "attribute 'tf.aliasing_output' of a value",
-  ),
   'recursion': (
     lambda text: text.replace(
       'func.func public @main',

@@ -109,12 +109,6 @@ def test_as_many_new_items_as_the_test_day_had_are_no_alarm(run, tmp_path):
   assert found['alarms'] == []
 
 
-def test_items_of_the_test_day_are_unseen_the_day_after_too(run, tmp_path):
-  found = compared(read(run), day(4), tmp_path / 'log.parquet')
-  assert found['fields'][1]['unseen']['live'] == pytest.approx(0.4)
-  assert found['alarms'] == []
-
-
 def test_many_more_new_items_are_an_alarm(run, tmp_path):
   found = compared(read(run), day(5, 0.7), tmp_path / 'log.parquet')
   assert any(

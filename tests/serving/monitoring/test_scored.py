@@ -107,27 +107,6 @@ def test_missing_values_are_counted_in_raw_columns(read, log):
   assert read.fields['tags'].missing == log['tags'].null_count > 0
 
 
-def test_text_is_read_as_parquet_is(run_dir, read, log, tmp_path):
-  columns = {
-    name: [None if v is None else str(v) for v in column.to_pylist()]
-    for name, column in zip(log.column_names, log.columns, strict=True)
-  }
-  lines = [','.join(columns)]
-  lines += [
-    ','.join(v or '' for v in row)
-    for row in zip(*columns.values(), strict=True)
-  ]
-  (tmp_path / 'scored.csv').write_text('\n'.join(lines) + '\n')
-  found = scored.read(model.read(run_dir), str(tmp_path / 'scored.csv'))
-  assert found.fields.keys() == read.fields.keys()
-  for name, field in read.fields.items():
-    np.testing.assert_array_equal(found.fields[name].group, field.group)
-    assert found.fields[name].missing == field.missing
-  np.testing.assert_allclose(
-    found.predictions['click'], read.predictions['click'], rtol=1e-6
-  )
-
-
 def _run(run_dir, log_file, output, *flags):
   return cli.main(
     [
