@@ -72,7 +72,6 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.studies.comparing import compare as compare
   from rmtl_jax.studies.tuning import tune as tune
   from rmtl_jax.report.write_report import write_report as write_report
-  from rmtl_jax.serving.monitoring.judge import monitor as monitor
   from rmtl_jax.simulator.log import simulate as simulate
   from rmtl_jax.preparation.summary import summary as summary
   from rmtl_jax.report.run_report import metrics_table as metrics_table

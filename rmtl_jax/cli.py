@@ -27,7 +27,6 @@ from rmtl_jax.commands import (
   failures,
   importance,
   init,
-  monitor_command,
   predict,
   prepare_command,
   refit_command,
@@ -272,9 +271,6 @@ COMMANDS = {
     'measures what permuting fields costs in AUC and logloss', importance
   ),
   'predict': Command('adds a prediction per task to raw rows', predict),
-  'monitor': Command(
-    'compares a scored log with the training data, with alarms', monitor_command
-  ),
   'serve': Command(
     'serves predictions over HTTP, with state from events',
     serve,

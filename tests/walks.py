@@ -56,7 +56,7 @@ def run(
   if name == 'rmtl':
     command = rest[0]
     rest = ['-m', 'rmtl_jax', *rest, *extra.get(command, ())]
-    if command not in ('init', 'prepare', 'describe', 'monitor'):
+    if command not in ('init', 'prepare', 'describe'):
       # Tests share compiled programs in a place of their own (conftest.py).
       rest.append('--nocompilation_cache')
   else:

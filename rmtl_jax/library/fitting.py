@@ -30,7 +30,6 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file, parquet, reading
 from rmtl_jax.preparation import prepare_log as prepare_lib
-from rmtl_jax.results import reference
 from rmtl_jax.runtime import progress, workdir, writers
 
 FILE, LOG, DATA = workdir.RANKER, 'log.parquet', 'data'
@@ -44,7 +43,7 @@ _SAME = ('log', 'schema', 'prepare', 'start_from')
 # Files of a run that a saved model keeps: all but those of training alone.
 _SAVED = (
   *('config.json', 'manifest.json', 'metrics.json', 'metrics.jsonl'),
-  *('vocabulary', 'checkpoints', 'members', _SCHEMA, FILE, reference.FILE),
+  *('vocabulary', 'checkpoints', 'members', _SCHEMA, FILE),
 )
 
 

@@ -19,7 +19,6 @@ import numpy as np
 from rmtl_jax import clock, json_files, types
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import variants
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
 from rmtl_jax.evaluation import evaluator, labelled, metric_registry
@@ -28,7 +27,6 @@ from rmtl_jax.results import (
   calibrations,
   figures,
   list_starts,
-  reference,
   trained_ensemble,
   verdict,
 )
@@ -105,9 +103,6 @@ def write(
       name: run.refit_of[name] for name in ('run', 'epochs')
     }
   record |= _paper_model(run.path / workdir.PAPER / 'metrics.json')
-  if collectives.is_first():
-    with clock.part('reference'):
-      reference.write(run)
   record = json_files.sealed({**record, 'seconds': _seconds(history)})
   if collectives.is_first():
     writers.write_json(run.path / 'metrics.json', record)
@@ -295,11 +290,6 @@ def _build(
       for stage in predictions
       if stage in maps
     }
-  log_rows = columns_lib.log_rows(host)
-  record['predicted'] = {
-    stage: reference.distributions(one.rows, tasks, log_rows)
-    for stage, one in predictions.items()
-  }
   rates = figures.rate_baseline(
     data.train.host, host, data.manifest, run.config, data.lists
   )

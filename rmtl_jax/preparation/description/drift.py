@@ -9,10 +9,9 @@ independent rows, it is about (groups - 1) (1 / n + 1 / m) for n and m rows.
 
 from __future__ import annotations
 
-import math
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -58,17 +57,18 @@ def of_fields(
   with described_splits.scan(data_dir, manifest) as rows:
     for i, field in enumerate(manifest.fields):
       progress('fields', i / len(manifest.fields))
-      groups = grouped(connection, data_dir, rows, field)
-      compared = {
-        n: psi(groups.counts[TRAIN], groups.counts[n]) for n in OTHERS
-      }
+      if field.kind == 'numeric':
+        groups, unseen = _of_number(connection, data_dir, rows, field), {}
+      else:
+        groups, unseen = _of_vocabulary(connection, data_dir, rows, field)
+      compared = {n: psi(groups[TRAIN], groups[n]) for n in OTHERS}
       found.append(
         {
           'name': field.name,
           'kind': field.kind,
           'size': field.size,
           'as_of': field.details.get('as_of', ''),
-          'unseen': {} if field.kind == 'numeric' else groups.blank,
+          'unseen': unseen,
           'psi': {name: index for name, (index, _) in compared.items()},
           'chance': {name: chance for name, (_, chance) in compared.items()},
         }
@@ -105,238 +105,99 @@ def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
   return float(((q - p) * np.log(q / p)).sum()), float(chance)
 
 
-def psi_error(train: np.ndarray, other: np.ndarray) -> float:
-  """The standard error of `psi` by the delta method, of other's rows alone.
-
-  With hardly a row in a group that is large in train it is large: 0 or 1 rows
-  of 10,000 are another index.
-
-  >>> sure = psi_error(np.array([50, 50]), np.array([3000, 7000]))
-  >>> unsure = psi_error(np.array([50, 50]), np.array([1, 9999]))
-  >>> round(sure, 3), round(unsure, 3)
-  (0.008, 0.409)
-
-  Args:
-    train: rows of every group.
-    other: rows of the same groups.
-  """
-  groups, rows = len(train), other.sum()
-  p, q = (
-    (counts + _PRIOR) / (counts.sum() + _PRIOR * groups)
-    for counts in (train, other)
-  )
-  slope = np.log(q / p) + 1.0 - p / q
-  variance = np.sum(q * slope**2) - np.sum(q * slope) ** 2
-  return math.sqrt(max(float(variance), 0.0) / max(rows, 1))
-
-
-def frequent_values(train: np.ndarray) -> list[int]:
-  """Row 0 and train's most frequent values, the groups of a vocabulary.
-
-  Args:
-    train: rows of every id.
-  """
-  top = np.argsort(-train[1:], kind='stable')[:_MOST_VALUES] + 1
-  return [0, *top.tolist()]
-
-
-def untrained_ids(train: np.ndarray) -> np.ndarray:
-  """Ids of values that no train row has, i64[U], rising.
-
-  Extended data have some: a value gets its id when new rows have it.
-
-  Args:
-    train: rows of every id.
-  """
-  return np.flatnonzero(train[1:] == 0) + 1
-
-
-def group_values(
-  counts: Mapping[str, np.ndarray], untrained: np.ndarray
-) -> tuple[list[int], dict[str, np.ndarray]]:
-  """Parts values: row 0, each of train's most frequent ones, and the rest.
-
-  Args:
-    counts: rows of every id, by split; TRAIN is one.
-    untrained: ids that count as row 0.
-
-  Returns:
-    The ids of all groups but the last, and of every split the rows of each.
-  """
-  frequent = np.array(frequent_values(counts[TRAIN]))
-  ids = frequent[~np.isin(frequent, untrained)].tolist()
-  found = {}
-  for name, of_value in counts.items():
-    shown = of_value[ids]
-    shown[0] += of_value[untrained].sum()
-    found[name] = np.append(shown, of_value.sum() - shown.sum())
-  return ids, found
-
-
-def bin_edges(
-  quantiles: Sequence[float], field: manifest_lib.Field
-) -> np.ndarray:
-  """Train's deciles, equal ones once; above the last one are missing values."""
-  edges = np.unique(np.quantile(quantiles, np.arange(1, BINS) / BINS))
-  if field.details.get('missing'):
-    return np.append(edges, _ABOVE_ALL)
-  return edges
-
-
-def bin_sql(column: str, edges: np.ndarray) -> tuple[str, int]:
-  """SQL of a number's bin, from 0; and how many there are.
-
-  Args:
-    column: SQL of the number, DOUBLE; NaN is above all edges.
-    edges: increasing.
-  """
-  place = ' + '.join(
-    f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
-    for edge in edges
-  )
-  return place, len(edges) + 1
-
-
-class _Splits(NamedTuple):
-  """The rows of every split (SQL), and the directory to name in errors."""
-
-  connection: sql.Connection
-  data_dir: pathlib.Path
-  rows: Mapping[str, str]
-
-
-class Groups(NamedTuple):
-  """Groups of a field's values, and how many values each has.
-
-  Attributes:
-    parts: of a category or list, rows of the vocabulary that are a group each,
-      row 0 first; the last group has all others. Of a number the edges of its
-      groups, which are (edge, next edge]; NaN is in the last one.
-    counts: {split: values of every group}.
-    blank: {split: share of the values without their own row in the
-      vocabulary, missing, unseen or rare, or without a train row}; of a number
-      the share that is missing: NaN, or the mean in its place.
-    untrained: i64[U], rows of the vocabulary that no train row has, which are
-      in the group of row 0.
-  """
-
-  parts: tuple[int, ...] | tuple[float, ...]
-  counts: dict[str, np.ndarray]
-  blank: dict[str, float]
-  untrained: np.ndarray
-
-
-def grouped(
+def _of_number(
   connection: sql.Connection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
-  weight: str = '',
-) -> Groups:
-  """The groups by which a field's index is computed.
-
-  Args:
-    data_dir: DATA, for errors.
-    rows: SQL of the rows of every split.
-    weight: SQL of how many rows each row counts as; empty: 1.
-
-  Raises:
-    types.InputError: a column that can't be read.
-  """
-  read = _Splits(connection, data_dir, rows)
-  if field.kind != 'numeric':
-    return _of_vocabulary(read, field, _count_values(read, field, weight))
-  edges, counts = _count_bins(read, field, weight)
-  return Groups(
-    tuple(edges.tolist()),
-    {name: of[:, 0] for name, of in counts.items()},
-    {n: float(of[:, 1].sum() / of[:, 0].sum()) for n, of in counts.items()},
-    np.zeros(0, np.int64),
-  )
-
-
-def _count_bins(
-  read: _Splits, field: manifest_lib.Field, weight: str
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-  """Parts a number by train's deciles.
-
-  Returns:
-    The edges, and of every split [groups, 2]: rows, and rows without a value,
-    see Groups.blank.
-  """
+) -> dict[str, np.ndarray]:
+  """How many rows of each split lie between train's deciles; NaN is last."""
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
   if not quantiles:
     ends = ', '.join(str(i / BINS) for i in range(BINS + 1))
     quantiles = sql.fetch_value(
-      read.connection,
-      f'SELECT approx_quantile({column}, [{ends}]) FROM {read.rows[TRAIN]}'
+      connection,
+      f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}'
       f' WHERE isfinite({column})',
     )
-  edges = bin_edges(quantiles or [0.0], field)
-  place, bins = bin_sql(column, edges)
-  count = f'sum({weight})' if weight else 'count(*)'
+  edges = np.unique(np.quantile(quantiles or [0.0], np.arange(1, BINS) / BINS))
+  if field.details.get('missing'):
+    edges = np.append(edges, _ABOVE_ALL)
+  place = ' + '.join(
+    f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
+    for edge in edges
+  )
   counts = {}
-  for name, relation in read.rows.items():
-    found = read.connection.execute(
-      f'SELECT {place} AS bin, {count},'
-      f' coalesce({count} FILTER ({column} = 0 OR NOT isfinite({column})), 0)'
-      f' FROM {relation} GROUP BY bin'
+  for name, relation in rows.items():
+    found = connection.execute(
+      f'SELECT {place} AS bin, count(*) FROM {relation} GROUP BY bin'
     ).fetchall()
-    if any(at is None for at, *_ in found):
-      where = read.data_dir / name
-      raise described_splits.broken(where, field.column, 'no value in a row')
-    counts[name] = np.zeros((bins, 2))
-    for at, *of_bin in found:
-      counts[name][at] = of_bin
-  return edges, counts
-
-
-def _count_values(
-  read: _Splits, field: manifest_lib.Field, weight: str
-) -> dict[str, np.ndarray]:
-  """Counts the rows of a vocabulary, of a list each of its values."""
-  column = sql.quote(field.column)
-  count, beside = ('sum(w)', f', {weight} AS w') if weight else ('count(*)', '')
-  value = f'unnest({column})' if field.kind == 'multi_valued' else column
-  value = f'CAST({value} AS BIGINT)'
-  counts = {}
-  for name, relation in read.rows.items():
-    found = read.connection.execute(
-      f'SELECT v, {count} AS n FROM (SELECT {value} AS v{beside}'
-      f' FROM {relation}) GROUP BY v'
-    ).fetchnumpy()
-    places = np.ma.filled(found['v'], -1)
-    if len(places) and not 0 <= places.min() <= places.max() < field.size:
-      what = 'values outside of its vocabulary'
-      raise described_splits.broken(read.data_dir / name, field.column, what)
-    counts[name] = np.zeros(field.size, float if weight else np.int64)
-    counts[name][places] = found['n']
+    if any(at is None for at, _ in found):
+      raise described_splits.broken(
+        data_dir / name, field.column, 'no value in a row'
+      )
+    counts[name] = np.zeros(len(edges) + 1)
+    for at, count in found:
+      counts[name][at] = count
   return counts
 
 
 def _of_vocabulary(
-  read: _Splits, field: manifest_lib.Field, counts: Mapping[str, np.ndarray]
-) -> Groups:
-  """Groups of a vocabulary: row 0, train's most frequent values, the rest."""
-  untrained = untrained_ids(counts[TRAIN])
+  connection: sql.Connection,
+  data_dir: pathlib.Path,
+  rows: Mapping[str, str],
+  field: manifest_lib.Field,
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+  """How many values of each split are in each group of a vocabulary.
+
+  The groups are row 0, train's most frequent values, and the rest. Values
+  without a train row, which extended data have, count as row 0.
+
+  Returns:
+    The counts, and the share of row 0 in each split.
+  """
+  counts = {
+    name: _count_values(connection, data_dir / name, relation, field)
+    for name, relation in rows.items()
+  }
+  train = counts[TRAIN]
+  untrained = np.flatnonzero(train[1:] == 0) + 1
   if field.vocabulary_owner is not None and len(untrained):
     # A value's row is trained by the field that lends it, too.
-    untrained = np.setdiff1d(untrained, _owner_ids(read, field))
-  is_seen = np.arange(field.size) > 0
-  is_seen[untrained] = False
-  blank = {
-    n: float((c.sum() - c[is_seen].sum()) / max(c.sum(), 1))
-    for n, c in counts.items()
-  }
-  ids, parted = group_values(counts, untrained)
-  return Groups(tuple(ids), parted, blank, untrained)
+    column = sql.quote(f'f_{field.vocabulary_owner}')
+    found = connection.execute(
+      f'SELECT DISTINCT CAST({column} AS BIGINT) AS v FROM {rows[TRAIN]}'
+    ).fetchnumpy()
+    untrained = np.setdiff1d(untrained, np.ma.filled(found['v'], 0))
+  frequent = np.argsort(-train[1:], kind='stable')[:_MOST_VALUES] + 1
+  ids = np.append(0, frequent[~np.isin(frequent, untrained)])
+  groups, unseen = {}, {}
+  for name, count in counts.items():
+    shown = count[ids]
+    shown[0] += count[untrained].sum()
+    groups[name] = np.append(shown, count.sum() - shown.sum())
+    unseen[name] = float(shown[0] / max(count.sum(), 1))
+  return groups, unseen
 
 
-def _owner_ids(read: _Splits, field: manifest_lib.Field) -> np.ndarray:
-  """Ids that train rows have in the field that lends the vocabulary."""
-  column = sql.quote(f'f_{field.vocabulary_owner}')
-  found = read.connection.execute(
-    f'SELECT DISTINCT CAST({column} AS BIGINT) AS v FROM {read.rows[TRAIN]}'
+def _count_values(
+  connection: sql.Connection,
+  where: pathlib.Path,
+  relation: str,
+  field: manifest_lib.Field,
+) -> np.ndarray:
+  """How often a split has each row of a vocabulary, i64[size]."""
+  column = sql.quote(field.column)
+  value = f'unnest({column})' if field.kind == 'multi_valued' else column
+  found = connection.execute(
+    f'SELECT v, count(*) AS n FROM (SELECT CAST({value} AS BIGINT) AS v'
+    f' FROM {relation}) GROUP BY v'
   ).fetchnumpy()
-  return np.ma.filled(found['v'], 0)
+  places = np.ma.filled(found['v'], -1)
+  if len(places) and not 0 <= places.min() <= places.max() < field.size:
+    what = 'values outside of its vocabulary'
+    raise described_splits.broken(where, field.column, what)
+  counts = np.zeros(field.size, np.int64)
+  counts[places] = found['n']
+  return counts

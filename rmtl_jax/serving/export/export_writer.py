@@ -5,7 +5,6 @@ OUT/model.bin         the network as a serialized `jax.export.Exported`
 OUT/parameters/*.npy  its parameters, one array each, in the order of calling
 OUT/manifest.json     fields, tasks, bin edges, normalisation, the log's schema
 OUT/vocabulary/       values of the categorical fields
-OUT/reference.json    what `rmtl monitor` compares live rows with
 
 The exported function is the plain forward pass of the network. The first
 layer's look-up of distinct categories is left out, as their number depends on
@@ -30,7 +29,6 @@ import rmtl_jax
 from rmtl_jax import durable, extras, partial, types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import calibration, metrics
-from rmtl_jax.results import reference
 from rmtl_jax.runtime import programs, writers
 from rmtl_jax.serving import exported, predictor
 from rmtl_jax.serving.export import program
@@ -82,11 +80,6 @@ def _write(
   run = scorer.run.path
   durable.copy_file(run / 'manifest.json', directory / 'manifest.json')
   durable.copy_tree(run / 'vocabulary', directory / 'vocabulary')
-  # A run that was cut off before its evaluation has none, and serves all the
-  # same.
-  with contextlib.suppress(types.InputError):
-    found = reference.of_run(scorer.run, scorer.stage)
-    writers.write_json(directory / reference.FILE, found)
   record = {
     'format_version': exported.FORMAT_VERSION,
     'tasks': list(scorer.tasks),

@@ -1,1 +1,0 @@
-"""Comparison of live rows and predictions with those of training."""
