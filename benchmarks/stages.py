@@ -91,12 +91,11 @@ def evaluation(
 ) -> dict[str, Any]:
   """Predictions and every metric but the bootstrap's intervals."""
   split = context.train
-  settings = dataclasses.replace(context.config.evaluation, bootstrap=0)
 
   def run():
     predictions = context.models.predict(context.config, params, split)
     rows = labelled.Labelled.of(split.host, context.tasks)
-    evaluator.evaluate(labelled.Predicted(predictions), rows, settings, 0)
+    evaluator.evaluate(labelled.Predicted(predictions), rows, {})
     return predictions
 
   seconds = machine.seconds(run, _REPETITIONS.value)

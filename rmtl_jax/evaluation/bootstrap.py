@@ -3,8 +3,8 @@
 Rows of one session depend on each other, so the bootstrap resamples sessions: a
 replicate draws S of the S sessions with replacement (the multinomial bootstrap)
 and counts every row as often as its session was drawn. All tasks, metrics and
-prediction sets of one seed share the draws, so that intervals of a difference
-are paired.
+models share the draws of one seed, so that intervals of a difference are
+paired.
 
 A replicate of a mean is a quotient of two sums over sessions. Of an AUC the
 scores are sorted once: negatives are counted between the scores of positives,
@@ -15,8 +15,8 @@ whole numbers are exact, ties included.
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -27,16 +27,14 @@ from rmtl_jax.evaluation import labelled, metrics
 METRICS = ('auc', 'gauc', 'logloss', 'session_logloss')
 # Of tasks that are not binary.
 ERRORS = ('mae', 'rmse')
-# Replicates that are computed at once, and AUCs that are remembered: calibrated
-# predictions and differences ask for those of the same order again.
-_AT_ONCE, _MOST_KNOWN = 16, 256
+# Replicates that are computed at once.
+_AT_ONCE = 16
 # Draws that are kept, one byte each.
 _MOST_KEPT = 2**27
-_KNOWN: dict[bytes, np.ndarray] = {}
 
 
 def replicates(
-  predictions: Sequence[labelled.Predicted],
+  predicted: labelled.Predicted,
   rows: labelled.Labelled,
   count: int,
   seed: int,
@@ -44,63 +42,54 @@ def replicates(
   """Computes metrics of resampled sessions.
 
   Args:
-    predictions: M prediction sets of the rows; finite.
+    predicted: finite predictions of the rows.
     count: B, number of replicates.
 
   Returns:
-    Each of METRICS, of tasks that are not binary of ERRORS, to f64[B, M, K];
-    NaN where a metric is undefined (one class only, no rows), or the task is of
+    Each of METRICS, of tasks that are not binary of ERRORS, to f64[B, K]; NaN
+    where a metric is undefined (one class only, no rows), or the task is of
     another kind.
   """
+  types.check_same_shape(predicted.rows, rows.labels)
   codes, sessions = metrics.group_codes(rows.session)
-  shape = count, len(predictions), len(rows.tasks)
-  found: dict[str, np.ndarray] = {}
+  names = [METRICS if binary else ERRORS for binary in rows.is_binary]
+  shape = count, len(rows.tasks)
+  found = {name: np.full(shape, np.nan) for of in names for name in of}
+  if predicted.lists is None:
+    found.pop('gauc', None)
   if not (sessions and count):
-    names = [METRICS if binary else ERRORS for binary in rows.is_binary]
-    return {name: np.full(shape, np.nan) for of in names for name in of}
-  sums: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
-  aucs: dict[tuple[int, int], _Auc] = {}
-  for m, one in enumerate(predictions):
-    types.check_same_shape(one.rows, rows.labels)
-    for k, binary in enumerate(rows.is_binary):
-      y, p = rows.labels[:, k], one.rows[:, k]
-      w = np.ones(len(y)) if rows.weights is None else rows.weights[:, k]
-      w = w.astype(np.float64)
-      if binary:
-        auc = _Auc(y, p, w, codes, seed, count)
-        aucs[m, k] = auc
-        losses = metrics.row_logloss(y, p)
-      else:
-        losses = np.abs(p.astype(np.float64) - y)
-      total = np.bincount(codes, w * losses, sessions)
-      size = np.bincount(codes, w, sessions)
-      if not binary:
-        squares = np.bincount(codes, w * losses**2, sessions)
-        sums['mae', m, k], sums['rmse', m, k] = (total, size), (squares, size)
-        continue
-      has_rows = (size > 0.0).astype(np.float64)
-      sums['logloss', m, k] = total, size
-      mean = total / np.where(size > 0.0, size, 1.0)
-      sums['session_logloss', m, k] = mean, has_rows
-      if one.lists is not None:
-        sums['gauc', m, k] = _list_sums(one.lists, rows, k, codes, sessions)
-  for name, _, _ in sums:
-    found.setdefault(name, np.full(shape, np.nan))
-  if aucs:
-    found['auc'] = np.full(shape, np.nan)
-  wanted = [one for one in aucs.values() if one.known is None]
+    return found
+  # Sums over sessions, [S], whose quotient a mean is.
+  sums: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+  aucs: dict[int, _AucCounts] = {}
+  for k, binary in enumerate(rows.is_binary):
+    y, p = rows.labels[:, k], predicted.rows[:, k]
+    w = np.ones(len(y)) if rows.weights is None else rows.weights[:, k]
+    w = w.astype(np.float64)
+    size = np.bincount(codes, w, sessions)
+    if not binary:
+      errors = np.abs(p.astype(np.float64) - y)
+      sums['mae', k] = np.bincount(codes, w * errors, sessions), size
+      sums['rmse', k] = np.bincount(codes, w * errors**2, sessions), size
+      continue
+    aucs[k] = _auc_counts(y, p, w, codes)
+    total = np.bincount(codes, w * metrics.row_logloss(y, p), sessions)
+    sums['logloss', k] = total, size
+    has_rows = size > 0.0
+    mean = total / np.where(has_rows, size, 1.0)
+    sums['session_logloss', k] = mean, has_rows.astype(np.float64)
+    if predicted.lists is not None:
+      sums['gauc', k] = _list_sums(predicted.lists, rows, k, codes, sessions)
   draws = _kept if sessions * count <= _MOST_KEPT else _draws
   for part, drawn in draws(sessions, count, seed):
     times = drawn.astype(np.float64)
-    for (name, m, k), (above, below) in sums.items():
+    for (name, k), (above, below) in sums.items():
       # einsum, because the last digits of a BLAS product depend on its threads.
       below = np.einsum('s,sb->b', below, times)
       with np.errstate(invalid='ignore', divide='ignore'):
-        found[name][part, m, k] = np.einsum('s,sb->b', above, times) / below
-    for one in wanted:
-      one.advance(part, times)
-  for (m, k), one in aucs.items():
-    found['auc'][:, m, k] = one.finish()
+        found[name][part, k] = np.einsum('s,sb->b', above, times) / below
+    for k, counts in aucs.items():
+      found['auc'][part, k] = _aucs(counts, times)
   if 'rmse' in found:
     found['rmse'] = np.sqrt(found['rmse'])
   return found
@@ -128,59 +117,55 @@ def _kept(
   return list(_draws(sessions, count, seed))
 
 
-class _Auc:
-  """Replicates of a task's AUC, unless they are known."""
+class _AucCounts(NamedTuple):
+  """Weights of a task's rows by place among its positives' scores, and session.
 
-  def __init__(
-    self,
-    labels: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray,
-    codes: np.ndarray,
-    seed: int,
-    count: int,
-  ):
-    positive = labels > 0.5
-    edges = np.unique(scores[positive])
-    # A score's place is that of the first edge that is not below it.
-    place = np.searchsorted(edges, scores)
-    tied = np.append(edges, np.nan)[place] == scores
-    digest = hashlib.blake2b(f'{seed} {count}'.encode())
-    for part in (place, tied, positive, weights, codes):
-      digest.update(np.ascontiguousarray(part).tobytes())
-    self._key = digest.digest()
-    self.known = _KNOWN.get(self._key)
-    if self.known is None:
-      self._values = np.full(count, np.nan)
-      shape = len(edges) + 1, int(codes.max()) + 1
+  Attributes:
+    positive: of positives, sparse [E + 1, S].
+    negative: of negatives.
+    ties: of negatives with a positive's score.
+  """
 
-      def counts(of: np.ndarray) -> sparse.csr_array:
-        made = sparse.coo_array((weights[of], (place[of], codes[of])), shape)
-        return sparse.csr_array(made)
+  positive: sparse.csr_array
+  negative: sparse.csr_array
+  ties: sparse.csr_array
 
-      self._positive, self._negative = counts(positive), counts(~positive)
-      self._ties = counts(~positive & tied)
 
-  def advance(self, part: slice, times: np.ndarray) -> None:
-    """Computes some replicates from their draws, f64[S, B]."""
-    positive = self._positive @ times
-    below = np.cumsum(self._negative @ times, axis=0)
-    pairs = positive.sum(axis=0) * below[-1]
-    if self._ties.nnz:  # a tie is half a pair
-      below -= 0.5 * (self._ties @ times)
-    ordered = np.einsum('eb,eb->b', positive, below)
-    defined = pairs > 0.0
-    self._values[part][defined] = ordered[defined] / pairs[defined]
+def _auc_counts(
+  labels: np.ndarray,
+  scores: np.ndarray,
+  weights: np.ndarray,
+  codes: np.ndarray,
+) -> _AucCounts:
+  is_positive = labels > 0.5
+  edges = np.unique(scores[is_positive])
+  # A score's place is that of the first edge that is not below it.
+  place = np.searchsorted(edges, scores)
+  is_tie = np.append(edges, np.nan)[place] == scores
+  shape = len(edges) + 1, int(codes.max()) + 1
 
-  def finish(self) -> np.ndarray:
-    """All replicates, f64[B]."""
-    if self.known is not None:
-      return self.known
-    if self._key not in _KNOWN:
-      while len(_KNOWN) >= _MOST_KNOWN:
-        del _KNOWN[next(iter(_KNOWN))]
-      _KNOWN[self._key] = self._values
-    return _KNOWN[self._key]
+  def counts(of: np.ndarray) -> sparse.csr_array:
+    made = sparse.coo_array((weights[of], (place[of], codes[of])), shape)
+    return sparse.csr_array(made)
+
+  return _AucCounts(
+    counts(is_positive), counts(~is_positive), counts(~is_positive & is_tie)
+  )
+
+
+def _aucs(counts: _AucCounts, times: np.ndarray) -> np.ndarray:
+  """AUCs of some draws, f64[B]; NaN with one class.
+
+  Args:
+    times: how often each session was drawn, f64[S, B].
+  """
+  positive = counts.positive @ times
+  below = np.cumsum(counts.negative @ times, axis=0)
+  pairs = positive.sum(axis=0) * below[-1]
+  if counts.ties.nnz:  # a tie is half a pair
+    below -= 0.5 * (counts.ties @ times)
+  ordered = np.einsum('eb,eb->b', positive, below)
+  return np.where(pairs > 0.0, ordered / np.where(pairs, pairs, 1.0), np.nan)
 
 
 def _list_sums(

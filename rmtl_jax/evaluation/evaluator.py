@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from rmtl_jax import clock, json_files, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import (
+  bootstrap,
   intervals,
   labelled,
   metric_registry,
@@ -19,21 +21,32 @@ from rmtl_jax.evaluation import (
 )
 
 TaskMetrics = dict[str, Any]
+Replicates = Mapping[str, np.ndarray]
 
 # Equal-mass bins of the calibration error; ranks that NDCG counts.
 CALIBRATION_BINS, _TOP = 20, 10
 
 
-def evaluate(
+@clock.part('intervals')
+def replicates(
   predictions: labelled.Predicted,
   rows: labelled.Labelled,
   config: config_lib.EvaluationConfig,
   seed: int,
+) -> Replicates:
+  """Metrics of resampled sessions, as many as `config.bootstrap`."""
+  return bootstrap.replicates(predictions, rows, config.bootstrap, seed)
+
+
+def evaluate(
+  predictions: labelled.Predicted,
+  rows: labelled.Labelled,
+  drawn: Replicates,
 ) -> dict[str, TaskMetrics]:
   """Computes every metric of every task.
 
   Args:
-    config: intervals, bins and ranks.
+    drawn: the `replicates` of the predictions; {}: no intervals.
 
   Returns:
     Per task: `rows`, `positives` (labels other than 0) and `sessions` where its
@@ -43,15 +56,8 @@ def evaluate(
     many sessions have the rarer label; of others `kind`. Metrics of lists are
     there if `predictions` has lists, with `list_rows`, how many rows with an
     observed label these have. Undefined values are None.
-
-  Raises:
-    ValueError: shapes that don't fit, or a prediction that is no probability,
-      or not finite.
   """
-  _check(predictions.rows, rows)
-  bounds = intervals.session_intervals(
-    [predictions], rows, config.bootstrap, seed
-  )
+  bounds = intervals.session_intervals(drawn, rows)
   rarer = intervals.rarer_sessions(rows)
   sessions = intervals.observed_sessions(rows)
   results = {}
@@ -107,24 +113,20 @@ def evaluate_difference(
   first: labelled.Predicted,
   second: labelled.Predicted,
   rows: labelled.Labelled,
-  config: config_lib.EvaluationConfig,
-  seed: int,
+  drawn: tuple[Replicates, Replicates],
 ) -> dict[str, TaskMetrics]:
   """Computes metric(first) - metric(second) of two models on the same rows.
+
+  Args:
+    drawn: the `replicates` of both, by the same seed.
 
   Returns:
     Per task: differences of the registered metrics of its kind that are
     compared, with `<metric>_interval` over paired resamples of sessions where
     there is one; None where undefined.
-
-  Raises:
-    ValueError: as for `evaluate`.
   """
-  for predictions in (first, second):
-    _check(predictions.rows, rows)
-  bounds = intervals.session_intervals(
-    [first, second], rows, config.bootstrap, seed
-  )
+  a, b = drawn
+  bounds = intervals.session_intervals({n: a[n] - b[n] for n in a}, rows)
   results = {}
   for k, task in enumerate(rows.tasks):
     record: TaskMetrics = {}
@@ -209,23 +211,3 @@ def _rate(is_positive: np.ndarray, rows: metric_registry.Rows) -> float | None:
   if not len(is_positive):
     return None
   return float(np.average(is_positive, weights=rows.weight))
-
-
-def _check(predictions: np.ndarray, rows: labelled.Labelled) -> None:
-  labels, session, tasks = rows.labels, rows.session, rows.tasks
-  types.check_ranks((2, 2, 1), predictions, labels, session)
-  types.check_same_shape(predictions, labels)
-  is_binary = np.array(rows.is_binary, bool)
-  wrong = np.where(
-    is_binary,
-    ~((predictions >= 0.0) & (predictions <= 1.0)),  # true for NaN too
-    ~np.isfinite(predictions),
-  )
-  if wrong.any():
-    row, task = np.argwhere(wrong)[0]
-    raise ValueError(
-      f'task {tasks[task]!r}: prediction of row {row} is'
-      f' {predictions[row, task]}, expected a'
-      f' {"probability" if is_binary[task] else "finite number"}'
-      f' ({np.count_nonzero(wrong)} predictions are none)'
-    )

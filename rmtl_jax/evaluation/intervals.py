@@ -11,12 +11,12 @@ sessions with the rarer label, is small.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from rmtl_jax import clock, types
-from rmtl_jax.evaluation import bootstrap, labelled, metrics
+from rmtl_jax import types
+from rmtl_jax.evaluation import labelled, metrics
 
 # Coverage of all intervals.
 CONFIDENCE = 0.95
@@ -113,31 +113,19 @@ def _tail(sessions: int | None) -> float | None:
   return float(special.ndtr(widened * special.stdtrit(sessions - 1, tail)))
 
 
-@clock.part('intervals')
 def session_intervals(
-  predictions: Sequence[labelled.Predicted],
-  rows: labelled.Labelled,
-  count: int,
-  seed: int,
+  replicates: Mapping[str, np.ndarray], rows: labelled.Labelled
 ) -> dict[str, np.ndarray]:
-  """Intervals of each task's metrics, or paired ones of a difference.
+  """Intervals of each task's metrics, or of differences of two models.
 
   Args:
-    predictions: one prediction set, or two, whose metrics are subtracted;
-      finite.
-    count: number of replicates; 0 gives NaN.
+    replicates: from `bootstrap.replicates`, or differences of two, f64[B, K].
 
   Returns:
-    Each of `bootstrap.METRICS`, of tasks that are not binary
-    `bootstrap.ERRORS`, to f64[K, 2], low and high; NaN where fewer than two
-    sessions are observed (of AUC: with the rarer label), too few to estimate
-    how sessions vary.
+    Of each metric f64[K, 2], low and high; NaN where fewer than two sessions
+    are observed (of AUC: with the rarer label), too few to estimate how
+    sessions vary.
   """
-  replicates = bootstrap.replicates(predictions, rows, count, seed)
-  values = {
-    name: v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0]
-    for name, v in replicates.items()
-  }
   sessions, rarer = observed_sessions(rows), rarer_sessions(rows)
 
   def interval(name: str, values: np.ndarray, k: int) -> np.ndarray:
@@ -147,5 +135,5 @@ def session_intervals(
 
   return {
     name: np.stack([interval(name, v, k) for k in range(len(rows.tasks))])
-    for name, v in values.items()
+    for name, v in replicates.items()
   }

@@ -16,7 +16,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -49,20 +49,6 @@ METRICS = {
 Predict = Callable[[types.Inputs], np.ndarray]
 
 
-class Rows(NamedTuple):
-  """Rows to measure on, sessions one after the other.
-
-  Attributes:
-    inputs: their features, [R, ...].
-    labelled: their labels, sessions and weights.
-    predictions: of the rows as they are, f32[R, K].
-  """
-
-  inputs: types.Inputs
-  labelled: labelled.Labelled
-  predictions: np.ndarray
-
-
 @programs.in_32_bits
 def importance(
   path: str | os.PathLike[str],
@@ -93,7 +79,7 @@ def importance(
 
   Returns:
     The content of RUN/importance.json, which it writes: `base` (metrics of the
-    rows as they are), `parts` (see `measure`), and how both came
+    rows as they are), `parts` (see `Permutations.losses`), and how both came
     about.
 
   Raises:
@@ -120,12 +106,11 @@ def importance(
   columns, config, found = list_starts.columns(spec), run.config.evaluation, []
 
   predict = functools.partial(_predict, model)
-  sampled = Rows(inputs, seen._replace(losses=spec.losses), predict(inputs))
+  permuted = Permutations(predict, inputs, seen, config, repeats, seed)
   live.start('importance', len(parts) * repeats * len(seen.session))
   for name, fields in parts.items():
     places = [columns[field] for field in fields]
-    of = measure(predict, sampled, places, config, repeats, seed)
-    found.append({'name': name, 'fields': fields, **of})
+    found.append({'name': name, 'fields': fields, **permuted.losses(places)})
     live.advance(repeats * len(seen.session))
   live.finish(f'{len(parts) * repeats} permutations')
   record = {
@@ -140,7 +125,7 @@ def importance(
     'bootstrap': run.config.evaluation.bootstrap,
     'confidence': intervals.CONFIDENCE,
     'tasks': list(run.manifest.task_names),
-    'base': base_metrics(sampled),
+    'base': permuted.base_metrics(),
     'parts': found,
     'versions': provenance.versions(),
   }
@@ -189,7 +174,9 @@ def _sample(
   weights = columns_lib.metric_weight(host)
   if weights is not None:
     weights = weights[places]
-  rows = labelled.Labelled(features.labels, session, tasks, weights=weights)
+  rows = labelled.Labelled(
+    features.labels, session, tasks, host.losses, weights
+  )
   return inputs, rows
 
 
@@ -202,73 +189,89 @@ def _predict(model: predictor.Predictor, inputs: types.Inputs) -> np.ndarray:
   return np.concatenate(found)
 
 
-def measure(
-  predict: Predict,
-  rows: Rows,
-  places: Sequence[tuple[str, slice]],
-  config: config_lib.EvaluationConfig,
-  repeats: int,
-  seed: int,
-) -> dict[str, Any]:
-  """The loss without some fields.
+class Permutations:
+  """What a model's predictions of some rows lose without fields."""
 
-  Args:
-    predict: features of all rows -> predictions, f32[R, K].
-    places: of the fields' columns, see list_starts.columns.
-    config: `bootstrap`.
-    repeats: permutations.
+  def __init__(
+    self,
+    predict: Predict,
+    inputs: types.Inputs,
+    rows: labelled.Labelled,
+    config: config_lib.EvaluationConfig,
+    repeats: int,
+    seed: int,
+  ):
+    """Predicts for the rows as they are.
 
-  Returns:
-    `between` ('sessions' or 'rows') and `tasks`: {task: {metric: the loss (of
-    AUC a fall, of logloss a rise: positive where the fields help),
-    metric_interval: [low, high] or None}}; None where undefined.
-  """
-  inputs, labels, base = rows
-  is_next = labels.session[1:] == labels.session[:-1]
-  of_session = not any(
-    (values[1:] != values[:-1])[is_next].any()
-    for kind, where in places
-    for values in [np.asarray(getattr(inputs, kind))[:, where]]
-  )
-  found = []
-  for number in range(repeats):
-    source = exchanged(labels.session, of_session, seed, number)
-    changed = inputs
-    for kind, where in places:
-      values = np.array(getattr(changed, kind))
-      values[:, where] = values[source, where]
-      changed = changed._replace(**{kind: values})
-    found.append(predict(changed))
-  # Every row stands there once per permutation, so that a resample that draws
-  # a session draws all of its permutations.
-  again = np.repeat(np.arange(len(labels.session)), repeats)
-  differences = evaluator.evaluate_difference(
-    labelled.Predicted(base[again]),
-    labelled.Predicted(np.stack(found, axis=1).reshape(len(again), -1)),
-    labels.take(again),
-    config,
-    seed,
-  )
-  return {
-    'between': 'sessions' if of_session else 'rows',
-    'tasks': {
-      task: _losses(differences[task], METRICS[kind])
-      for task, kind in zip(labels.tasks, labels.kinds, strict=True)
-    },
-  }
+    Args:
+      predict: features of all rows -> predictions, f32[R, K].
+      inputs: features, [R, ...]; sessions one after the other.
+      config: `bootstrap`.
+      repeats: permutations of each field.
+    """
+    self._predict, self._inputs, self._rows = predict, inputs, rows
+    self._config, self._repeats, self._seed = config, repeats, seed
+    base = predict(inputs)
+    self._base = labelled.Predicted(base)
+    # Every row stands there once per permutation, so that a resample that draws
+    # a session draws all of its permutations.
+    again = np.repeat(np.arange(len(base)), repeats)
+    self._repeated = labelled.Predicted(base[again]), rows.take(again)
+    self._drawn = evaluator.replicates(*self._repeated, config, seed)
 
-
-def base_metrics(rows: Rows) -> dict[str, dict[str, float | None]]:
-  """The metrics of the rows as they are, {task: {metric: value}}."""
-  of, predicted = rows.labelled, labelled.Predicted(rows.predictions)
-  return {
-    task: {
-      name: (found := evaluator.measured(name, predicted, of, k))
-      and json_files.number(found)
-      for name in METRICS[kind]
+  def base_metrics(self) -> dict[str, dict[str, float | None]]:
+    """The metrics of the rows as they are, {task: {metric: value}}."""
+    rows = self._rows
+    return {
+      task: {
+        name: (found := evaluator.measured(name, self._base, rows, k))
+        and json_files.number(found)
+        for name in METRICS[kind]
+      }
+      for k, (task, kind) in enumerate(zip(rows.tasks, rows.kinds, strict=True))
     }
-    for k, (task, kind) in enumerate(zip(of.tasks, of.kinds, strict=True))
-  }
+
+  def losses(self, places: Sequence[tuple[str, slice]]) -> dict[str, Any]:
+    """The loss without some fields.
+
+    Args:
+      places: of the fields' columns, see list_starts.columns.
+
+    Returns:
+      `between` ('sessions' or 'rows') and `tasks`: {task: {metric: the loss (of
+      AUC a fall, of logloss a rise: positive where the fields help),
+      metric_interval: [low, high] or None}}; None where undefined.
+    """
+    session = self._rows.session
+    is_next = session[1:] == session[:-1]
+    of_session = not any(
+      (values[1:] != values[:-1])[is_next].any()
+      for kind, where in places
+      for values in [np.asarray(getattr(self._inputs, kind))[:, where]]
+    )
+    found = []
+    for number in range(self._repeats):
+      source = exchanged(session, of_session, self._seed, number)
+      changed = self._inputs
+      for kind, where in places:
+        values = np.array(getattr(changed, kind))
+        values[:, where] = values[source, where]
+        changed = changed._replace(**{kind: values})
+      found.append(self._predict(changed))
+    base, rows = self._repeated
+    permuted = np.stack(found, axis=1).reshape(base.rows.shape)
+    permuted = labelled.Predicted(permuted)
+    drawn = evaluator.replicates(permuted, rows, self._config, self._seed)
+    differences = evaluator.evaluate_difference(
+      base, permuted, rows, (self._drawn, drawn)
+    )
+    return {
+      'between': 'sessions' if of_session else 'rows',
+      'tasks': {
+        task: _losses(differences[task], METRICS[kind])
+        for task, kind in zip(rows.tasks, rows.kinds, strict=True)
+      },
+    }
 
 
 def _losses(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

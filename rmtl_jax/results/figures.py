@@ -40,22 +40,39 @@ def stages(
     config: `evaluation`, `seed`.
 
   Returns:
-    {'stages': {stage: {task: metrics}}, 'oracle': {task: metrics}}, the
+    {'stages': {stage: {task: metrics}}, 'difference': those of RMTL minus those
+    of the control and of the pre-trained model, 'oracle': {task: metrics}}, the
     latter for simulated data only, which has true probabilities.
   """
+  rows = labelled.Labelled.of(split, tasks)
   found: dict[str, Record] = {}
+  drawn: dict[str, evaluator.Replicates] = {}
   for name, values in predictions.items():
     # Arms that kept the pre-trained parameters predict the same.
     same = next(
       (n for n in found if np.array_equal(predictions[n].rows, values.rows)),
       None,
     )
-    found[name] = (
-      copy.deepcopy(found[same])
-      if same
-      else _metrics(values, split, tasks, config)
+    if same:
+      drawn[name], found[name] = drawn[same], copy.deepcopy(found[same])
+      continue
+    drawn[name] = evaluator.replicates(
+      values, rows, config.evaluation, config.seed
     )
-  record: dict[str, Record] = {'stages': found}
+    found[name] = evaluator.evaluate(values, rows, drawn[name])
+  record: dict[str, Record] = {
+    'stages': found,
+    'difference': {
+      f'finetune_minus_{other}': evaluator.evaluate_difference(
+        predictions['finetune'],
+        predictions[other],
+        rows,
+        (drawn['finetune'], drawn[other]),
+      )
+      for other in ('constant', 'pretrain')
+      if other in predictions and 'finetune' in predictions
+    },
+  }
   if split.oracle is not None:
     oracle = labelled.Predicted(split.oracle)
     record['oracle'] = _metrics(oracle, split, tasks, config)
@@ -70,7 +87,10 @@ def _metrics(
 ) -> Record:
   """Every metric of one model, {task: metrics}."""
   rows = labelled.Labelled.of(split, tasks)
-  return evaluator.evaluate(predictions, rows, config.evaluation, config.seed)
+  drawn = evaluator.replicates(
+    predictions, rows, config.evaluation, config.seed
+  )
+  return evaluator.evaluate(predictions, rows, drawn)
 
 
 def rate_baseline(
@@ -199,26 +219,6 @@ def curves(
     shown = int(np.append(count, 0).argmin())
     by_step[task] = (sums[:shown] / count[:shown]).tolist()
   return {'weight_by_step': by_step}
-
-
-def differences(
-  predictions: Mapping[str, labelled.Predicted],
-  split: columns_lib.Rows,
-  tasks: tuple[str, ...],
-  config: config_lib.Config,
-) -> dict[str, Record]:
-  """Metrics of RMTL minus those of the control and the pre-trained model."""
-  return {
-    f'finetune_minus_{other}': evaluator.evaluate_difference(
-      predictions['finetune'],
-      predictions[other],
-      labelled.Labelled.of(split, tasks),
-      config.evaluation,
-      config.seed,
-    )
-    for other in ('constant', 'pretrain')
-    if other in predictions and 'finetune' in predictions
-  }
 
 
 def reliabilities(

@@ -273,7 +273,6 @@ def _build(
     'tasks': list(tasks),
     **figures.stages(predictions, host, tasks, run.config),
     'served': dict(chosen),
-    'difference': figures.differences(predictions, host, tasks, run.config),
     'reliability': figures.reliabilities(
       predictions[chosen['stage']].rows, host, tasks
     ),

@@ -14,8 +14,12 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import comparison, labelled, metric_registry
-from rmtl_jax.results import figures
+from rmtl_jax.evaluation import (
+  comparison,
+  evaluator,
+  labelled,
+  metric_registry,
+)
 from rmtl_jax.runtime import workdir
 from rmtl_jax.weighting import weighting_registry
 
@@ -40,11 +44,17 @@ def choose_served(
     `served` of metrics.json: `stage`, and `difference` by task where both
     stages are there.
   """
-  found = {name: labelled.Predicted(p) for name, p in predictions.items()}
-  differences = figures.differences(found, validation, tasks, config)
-  by_task = differences.get('finetune_minus_pretrain')
-  if by_task is None:
+  if not {'pretrain', 'finetune'} <= {*predictions}:
     return {'stage': first_stage(predictions)}
+  first, second = (
+    labelled.Predicted(predictions[name]) for name in ('finetune', 'pretrain')
+  )
+  rows = labelled.Labelled.of(validation, tasks)
+  drawn = (
+    evaluator.replicates(first, rows, config.evaluation, config.seed),
+    evaluator.replicates(second, rows, config.evaluation, config.seed),
+  )
+  by_task = evaluator.evaluate_difference(first, second, rows, drawn)
   outcomes = {comparison.outcome(values) for values in by_task.values()}
   is_better = 'gain' in outcomes and 'loss' not in outcomes
   stage = 'finetune' if is_better else 'pretrain'

@@ -389,15 +389,14 @@ class Runs:
     predictions = list_starts.predicted(predict, test, self.lists(batch))
     rows = labelled.Labelled.of(test.host, self._study.manifest.task_names)
     replicates = bootstrap.replicates(
-      [predictions], rows, config.bootstrap, _BOOTSTRAP_SEED
+      predictions, rows, config.bootstrap, _BOOTSTRAP_SEED
     )
-    # Intervals are of differences, from the replicates.
-    plain = dataclasses.replace(config, bootstrap=0)
     return {
-      'metrics': evaluator.evaluate(predictions, rows, plain, 0),
+      # Intervals are of differences, from the replicates.
+      'metrics': evaluator.evaluate(predictions, rows, {}),
       # A draw of one class has no AUC: None, because JSON has no NaN.
       'replicates': {
-        name: [[json_files.number(v) for v in draw] for draw in values[:, 0]]
+        name: [[json_files.number(v) for v in draw] for draw in values]
         for name, values in replicates.items()
       },
     }

@@ -43,7 +43,9 @@ def rows_of(labels, session, tasks=TASKS):
 
 
 def evaluate(p, rows, config=CONFIG, lists=None):
-  return evaluator.evaluate(labelled.Predicted(p, lists), rows, config, 0)
+  predicted = labelled.Predicted(p, lists)
+  drawn = evaluator.replicates(predicted, rows, config, 0)
+  return evaluator.evaluate(predicted, rows, drawn)
 
 
 def test_every_metric_is_its_own_function():

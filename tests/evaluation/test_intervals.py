@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rmtl_jax.evaluation import intervals, labelled, metrics
+from rmtl_jax.evaluation import bootstrap, intervals, labelled, metrics
 
 
 def sessions_of(sessions, seed, tasks=2):
@@ -24,21 +24,21 @@ def rows_of(labels, session, weights=None, losses=()):
   )
 
 
-def _found(predictions, labels, session, *arguments, weights=None, **seed):
-  return intervals.session_intervals(
-    list(map(labelled.Predicted, predictions)),
-    rows_of(labels, session, weights),
-    *arguments,
-    **seed,
+def _own(predictions, labels, session, count, seed):
+  rows = rows_of(labels, session)
+  drawn = bootstrap.replicates(
+    labelled.Predicted(predictions), rows, count, seed
   )
+  return intervals.session_intervals(drawn, rows)
 
 
-def _own(predictions, *arguments, **settings):
-  return _found([predictions], *arguments, **settings)
-
-
-def _paired(first, second, *arguments, **settings):
-  return _found([first, second], *arguments, **settings)
+def _paired(first, second, labels, session, count, seed):
+  rows = rows_of(labels, session)
+  a, b = (
+    bootstrap.replicates(labelled.Predicted(p), rows, count, seed)
+    for p in (first, second)
+  )
+  return intervals.session_intervals({n: a[n] - b[n] for n in a}, rows)
 
 
 def test_percentiles_by_hand():
@@ -65,7 +65,7 @@ def test_one_session_with_positives_is_no_auc_interval():
   labels[:] = session[:, None] == 3
   rarer = intervals.rarer_sessions(rows_of(labels, session))
   np.testing.assert_array_equal(rarer, 1)
-  found = _found([p], labels, session, 99, seed=0)
+  found = _own(p, labels, session, 99, seed=0)
   assert np.isnan(found['auc']).all()
   assert np.isfinite(found['logloss']).all()
 

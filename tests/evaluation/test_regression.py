@@ -82,7 +82,13 @@ def test_a_task_has_the_metrics_of_its_kind():
   config = paper.evaluation(bootstrap=40)
   tasks, losses = ('click', 'watch', 'rating'), (BINARY, SQUARED, ORDINAL)
   every = _labelled(labels, session)
-  found = evaluator.evaluate(labelled.Predicted(predictions), every, config, 0)
+
+  def evaluate(predictions, rows):
+    predicted = labelled.Predicted(predictions)
+    drawn = evaluator.replicates(predicted, rows, config, 0)
+    return evaluator.evaluate(predicted, rows, drawn)
+
+  found = evaluate(predictions, every)
   assert 'kind' not in found['click']
   assert 'mae' not in found['click']
   for k, task in enumerate(tasks[1:], 1):
@@ -98,9 +104,7 @@ def test_a_task_has_the_metrics_of_its_kind():
     assert 'auc' not in values
   # The binary task has what it has alone.
   click = labelled.Labelled(labels[:, :1], session, tasks[:1])
-  alone = evaluator.evaluate(
-    labelled.Predicted(predictions[:, :1]), click, config, 0
-  )
+  alone = evaluate(predictions[:, :1], click)
   assert alone['click'] == found['click']
 
 
@@ -110,9 +114,9 @@ def test_resampled_errors_by_hand():
   session = np.array([7, 7, 8])
   rows = labelled.Labelled(labels, session, ('watch',), (SQUARED,))
   predicted = labelled.Predicted(predictions)
-  found = bootstrap.replicates([predicted], rows, 30, 0)
+  found = bootstrap.replicates(predicted, rows, 30, 0)
   # A draw of two sessions of two and one rows: one of three means.
   means = {2.0, 5.0, 3.0}
-  assert set(found['mae'][:, 0, 0].round(6)) <= means
+  assert set(found['mae'][:, 0].round(6)) <= means
   squares = {round(float(np.sqrt(v)), 6) for v in (5.0, 25.0, 35 / 3)}
-  assert set(found['rmse'][:, 0, 0].round(6)) <= squares
+  assert set(found['rmse'][:, 0].round(6)) <= squares

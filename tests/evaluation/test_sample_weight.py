@@ -14,7 +14,6 @@ from rmtl_jax.evaluation import (
   metrics,
   validation_monitor,
 )
-from tests import paper
 
 # Label, probability, session, weight of the task.
 ROWS = st.lists(
@@ -27,7 +26,6 @@ ROWS = st.lists(
   min_size=1,
   max_size=25,
 )
-CONFIG = paper.evaluation(bootstrap=0)
 
 
 def arrays(rows):
@@ -46,7 +44,7 @@ def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
     rows = labelled.Labelled(y[:, None], session, ('a',), weights=weights)
     lists = labelled.Lists(np.arange(len(y)), session, p[:, None])
     predicted = labelled.Predicted(p[:, None], lists)
-    return evaluator.evaluate(predicted, rows, CONFIG, 0)['a']
+    return evaluator.evaluate(predicted, rows, {})['a']
 
   found = every(y, p, session, weight[:, None].astype(np.float32))
   expected = every(y[twice], p[twice], session[twice])

@@ -44,7 +44,7 @@ def _predict(inputs):
   return np.where(says, 0.9, 0.1).astype(np.float32)
 
 
-def _rows(sessions: int = 400, length: int = 4) -> field_importance.Rows:
+def _rows(sessions: int = 400, length: int = 4):
   """`flag` decides the first task, `user` of the session the second."""
   rng = np.random.default_rng(0)
   rows = sessions * length
@@ -59,25 +59,16 @@ def _rows(sessions: int = 400, length: int = 4) -> field_importance.Rows:
     numeric,
   )
   labels = np.stack([flag, user % 2], axis=1).astype(np.float32)
-  return field_importance.Rows(
-    inputs,
-    labelled.Labelled(labels, session, ('click', 'order')),
-    _predict(inputs),
-  )
+  return inputs, labelled.Labelled(labels, session, ('click', 'order'))
 
 
 def _measured(rows, *fields):
-  """What `measure` finds, and the inputs that were predicted for."""
+  """What fields lose, and the permuted inputs that were predicted for."""
   columns, seen = list_starts.columns(SPEC), []
-  found = field_importance.measure(
-    lambda inputs: seen.append(inputs) or _predict(inputs),
-    rows,
-    [columns[name] for name in fields],
-    CONFIG,
-    5,
-    0,
+  permuted = field_importance.Permutations(
+    lambda inputs: seen.append(inputs) or _predict(inputs), *rows, CONFIG, 5, 0
   )
-  return found, seen
+  return permuted.losses([columns[name] for name in fields]), seen[1:]
 
 
 @pytest.fixture(scope='module')
@@ -86,7 +77,8 @@ def rows():
 
 
 def test_a_field_that_alone_decides_loses_all(rows):
-  base = field_importance.base_metrics(rows)
+  permuted = field_importance.Permutations(_predict, *rows, CONFIG, 1, 0)
+  base = permuted.base_metrics()
   assert base['click']['auc'] == 1.0
   assert base['click']['logloss'] == pytest.approx(-np.log(0.9))
   found, seen = _measured(rows, 'flag')
@@ -111,7 +103,7 @@ def test_a_field_of_the_session_is_exchanged_between_sessions(rows):
   for inputs in seen:
     user = inputs.categorical[:, 0].reshape(-1, 4)
     assert (user == user[:, :1]).all()  # still one per session
-    before = rows.inputs.categorical[::4, 0]
+    before = rows[0].categorical[::4, 0]
     assert (user[:, 0] != before).any()
     np.testing.assert_array_equal(np.sort(user[:, 0]), np.sort(before))
   # Few sessions tell little: the interval is wider than of as many rows.
@@ -132,7 +124,7 @@ def test_a_field_that_nothing_reads_loses_exactly_nothing(rows, name):
     assert of['auc_interval'] == of['logloss_interval'] == [0.0, 0.0]
   kind, where = list_starts.columns(SPEC)[name]
   for other in ('categorical', 'multi_valued', 'numeric'):
-    changed = (getattr(seen[0], other) != getattr(rows.inputs, other)).any(0)
+    changed = (getattr(seen[0], other) != getattr(rows[0], other)).any(0)
     expected = np.zeros(len(changed), bool)
     if other == kind:
       expected[where] = True
@@ -146,10 +138,10 @@ def test_fields_of_a_group_keep_each_others_company(rows):
     set(
       zip(x.categorical[:, 0].tolist(), x.numeric[:, 0].tolist(), strict=True)
     )
-    for x in (rows.inputs, seen[0])
+    for x in (rows[0], seen[0])
   ]
   assert pairs[0] == pairs[1]
-  assert (seen[0].numeric != rows.inputs.numeric)[:, 0].any()
+  assert (seen[0].numeric != rows[0].numeric)[:, 0].any()
   assert _measured(rows, 'user', 'age')[0]['between'] == 'sessions'
 
 
