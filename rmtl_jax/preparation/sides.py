@@ -42,53 +42,27 @@ def infer_sides(
   """
   if item_field is None:
     return tuple(fields)
-  columns = [sql.quote(field.column) for field in candidate_fields(fields)]
+  candidates = [
+    field
+    for field in fields
+    if field.kind != 'numeric' and not {'as_of', 'side'} & {*field.details}
+  ]
+  columns = [sql.quote(field.column) for field in candidates]
   item = sql.quote(f'f_{item_field}')
   viewer = 'user_id' if has_user else 'session_id'
-  return assign_sides(
-    fields,
-    item_field,
-    user_field,
+  varying = ', '.join(f'min({column}) <> max({column})' for column in columns)
+  measured = zip(
+    candidates,
     _constant_fractions(
       connection, table, columns, f'nullif({item}, 0)', viewer
     ),
     _constant_fractions(connection, table, columns, 'user_id', item),
-    _varying(connection, table, columns),
+    sql.fetch_row(connection, f'SELECT {varying} FROM {table} WHERE split = 0'),
+    strict=True,
   )
-
-
-def candidate_fields(
-  fields: Sequence[manifest_lib.Field],
-) -> tuple[manifest_lib.Field, ...]:
-  """The fields whose side is inferred."""
-  return tuple(
-    field
-    for field in fields
-    if field.kind != 'numeric' and not {'as_of', 'side'} & {*field.details}
-  )
-
-
-def assign_sides(
-  fields: Sequence[manifest_lib.Field],
-  item_field: str,
-  user_field: str | None,
-  of_item: Sequence[float],
-  of_user: Sequence[float],
-  varying: Sequence[bool],
-) -> tuple[manifest_lib.Field, ...]:
-  """Assigns sides by the fractions that `infer_sides` measures.
-
-  Args:
-    of_item: for each of the `candidate_fields`, the fraction of rows that show
-      an item with one value of the field.
-    of_user: likewise for users.
-    varying: for each of them, whether train rows differ in it.
-  """
   sides = {
-    field.name: _side(item, user)
-    for field, item, user, varies in zip(
-      candidate_fields(fields), of_item, of_user, varying, strict=True
-    )
+    field.name: _side(of_item, of_user)
+    for field, of_item, of_user, varies in measured
     if varies
   }
   sides[item_field] = 'item'
@@ -138,16 +112,3 @@ def _constant_fractions(
     f' {key} IS NOT NULL GROUP BY {key} HAVING min({other}) <> max({other}))',
   )
   return [float(fraction) for fraction in found]
-
-
-def _varying(
-  connection: sql.Connection, table: str, columns: Sequence[str]
-) -> list[bool]:
-  """For each column, whether train rows differ in it."""
-  differ = ', '.join(f'min({column}) <> max({column})' for column in columns)
-  return [
-    bool(varies)
-    for varies in sql.fetch_row(
-      connection, f'SELECT {differ} FROM {table} WHERE split = 0'
-    )
-  ]

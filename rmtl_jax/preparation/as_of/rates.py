@@ -169,7 +169,13 @@ def train_rates(
   Returns:
     K rates; 0 for a task without such rows.
   """
-  return sql.fetch_row(connection, train_rates_sql(keyed, tasks, is_train))
+  # Sums of whole numbers: the same in any order.
+  rates = ', '.join(
+    f'coalesce({_positives(f"sum(y_{i}) FILTER (WHERE {known})", task)}'
+    f' / nullif(count(y_{i}) FILTER (WHERE {known}), 0), 0.0)'
+    for i, (task, known) in enumerate(zip(tasks, is_train, strict=True))
+  )
+  return sql.fetch_row(connection, f'SELECT {rates} FROM {keyed}')
 
 
 def recorded(
@@ -192,19 +198,6 @@ def recorded(
       found[field.details.get('task')] = float(rate)
   # A task without a recorded rate has no feature that reads it.
   return [found.get(task.name, 0.0) for task in tasks]
-
-
-def train_rates_sql(
-  keyed: str, tasks: Sequence[source.SourceTask], is_train: Sequence[str]
-) -> str:
-  """SQL of the rates, for `train_rates`."""
-  # Sums of whole numbers: the same in any order.
-  rates = ', '.join(
-    f'coalesce({_positives(f"sum(y_{i}) FILTER (WHERE {known})", task)}'
-    f' / nullif(count(y_{i}) FILTER (WHERE {known}), 0), 0.0)'
-    for i, (task, known) in enumerate(zip(tasks, is_train, strict=True))
-  )
-  return f'SELECT {rates} FROM {keyed}'
 
 
 def _positives(total: str, task: source.SourceTask) -> str:

@@ -91,17 +91,13 @@ def fields_of(rows: source.SourceTable) -> list[source.SourceField]:
 
 def find(connection: sql.Connection, rows: source.SourceTable) -> Found:
   """Looks at the log's own sessions; those without an id are not counted."""
-  return found_of(rows, sql.fetch_row(connection, find_sql(rows, rows.view)))
-
-
-def find_sql(rows: source.SourceTable, view: str) -> str:
-  """SQL of the row that `found_of` takes."""
-  values = [_number_sql(field) for field in fields_of(rows)]
+  fields, tasks = fields_of(rows), rows.binary_tasks
+  values = [_number_sql(field) for field in fields]
   positives = [
     f'count({sql.quote(f"t_{task.name}")})'
     if task.timed
     else f'count(*) FILTER (WHERE {sql.quote(f"y_{task.name}")} = 1)'
-    for task in rows.binary_tasks
+    for task in tasks
   ]
   marks = [f'{count} = 1' for count in positives]
   marks += [f'min({value}) < max({value})' for value in values]
@@ -109,22 +105,17 @@ def find_sql(rows: source.SourceTable, view: str) -> str:
   counts = ''.join(
     f', count(*) FILTER (WHERE slate AND m_{i})' for i in range(len(marks))
   )
-  return (
+  sessions, slates, exact, *others = sql.fetch_row(
+    connection,
     'SELECT count(*), count(*) FILTER (WHERE slate),'
     f' count(*) FILTER (WHERE start % {_MINUTE_MS} <> 0){counts} FROM ('
     ' SELECT min(timestamp) AS start, min(timestamp) = max(timestamp) AS slate'
-    f' {made} FROM {view}'
-    ' WHERE session IS NOT NULL GROUP BY session HAVING count(*) > 1)'
+    f' {made} FROM {rows.view}'
+    ' WHERE session IS NOT NULL GROUP BY session HAVING count(*) > 1)',
   )
-
-
-def found_of(rows: source.SourceTable, row: Sequence[int]) -> Found:
-  """Parses the row of `find_sql`."""
-  sessions, slates, exact, *others = row
-  tasks = len(rows.binary_tasks)
-  names = [field.name for field in fields_of(rows)]
-  differ = dict(zip(names, others[tasks:], strict=True))
-  return Found(sessions, slates, exact, tuple(others[:tasks]), differ)
+  taken, differ = others[: len(tasks)], others[len(tasks) :]
+  by_name = dict(zip((f.name for f in fields), differ, strict=True))
+  return Found(sessions, slates, exact, tuple(taken), by_name)
 
 
 def _number_sql(field: source.SourceField) -> str:

@@ -11,7 +11,7 @@ some users and reads no label for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
@@ -55,94 +55,58 @@ def find(
   fields = fields_of(rows)
   if not fields:
     return ()
-  query = find_sql(fields, rows.view, sql.null_if_empty('"user"'), _value_sql)
-  return found_of(fields, sql.fetch_row(connection, query))
-
-
-def find_sql(
-  fields: Sequence[source.SourceField],
-  view: str,
-  user: str,
-  value: Callable[[str, bool], str],
-) -> str:
-  """SQL of the row that `found_of` takes.
-
-  Args:
-    fields: of `fields_of`; at least one.
-    view: of the rows.
-    user: SQL of the user, NULL if missing.
-    value: SQL of the text of a column's value, or of the different ones of its
-      list where that is true, in one order; NULL if missing.
-  """
-  values = [
-    value(sql.quote(field.source_column), field.has_own_lists)
-    for field in fields
-  ]
-  named = ', '.join(f'{value} AS v_{i}' for i, value in enumerate(values))
+  user = sql.null_if_empty('"user"')
+  named = ', '.join(
+    f'{_value_sql(sql.quote(field.source_column), field.has_own_lists)}'
+    f' AS v_{i}'
+    for i, field in enumerate(fields)
+  )
   numbers = range(len(fields))
   sizes = ', '.join(f'count(DISTINCT v_{i}) AS n_{i}' for i in numbers)
   means = ', '.join(f'avg(n_{i}) AS m_{i}' for i in numbers)
   users = (
-    f'SELECT "user" FROM (SELECT {user} AS "user" FROM {view})'
+    f'SELECT "user" FROM (SELECT {user} AS "user" FROM {rows.view})'
     ' WHERE "user" IS NOT NULL GROUP BY "user" HAVING count(*) > 1'
     f' ORDER BY md5(CAST("user" AS STRING)) LIMIT {_USERS}'
   )
-  return (
+  found = sql.fetch_row(
+    connection,
     f'WITH asked AS (SELECT * FROM (SELECT {user} AS "user", {named}'
-    f' FROM {view}) WHERE "user" IN ({users}))'
+    f' FROM {rows.view}) WHERE "user" IN ({users}))'
     f' SELECT * FROM (SELECT {sizes} FROM asked), (SELECT {means} FROM ('
-    f'SELECT {sizes} FROM asked GROUP BY "user"))'
+    f'SELECT {sizes} FROM asked GROUP BY "user"))',
   )
-
-
-def found_of(
-  fields: Sequence[source.SourceField], row: Sequence[float | None]
-) -> tuple[str, ...]:
-  """The names of `find` from the row of `find_sql`."""
-  means = {
+  mean_of = {
     field.name: mean
     for field, size, mean in zip(
-      fields, row[: len(fields)], row[len(fields) :], strict=True
+      fields, found[: len(fields)], found[len(fields) :], strict=True
     )
     if size is not None and size >= _VALUES
     if mean is not None and mean >= _OF_USER
   }
   # A stable sort: of ties the first fields stay.
-  most = sorted(means, key=lambda name: -means[name])[:_FIELDS]
-  return tuple(name for name in means if name in most)
+  most = sorted(mean_of, key=lambda name: -mean_of[name])[:_FIELDS]
+  return tuple(name for name in mean_of if name in most)
 
 
 def keys_of(
   rows: source.SourceTable, fields: Iterable[str]
 ) -> list[asof_rates.Key]:
   """The keys of the rates by fields of a log."""
-  lists = _lists_of(rows)
+  lists = [field.name for field in rows.fields if field.has_own_lists]
   return [asof_rates.Key('user', field, field in lists) for field in fields]
 
 
-def value_columns(
-  rows: source.SourceTable,
-  fields: Iterable[str],
-  value: Callable[[str, bool], str] | None = None,
-) -> list[str]:
-  """SQL of the columns of fields' values.
-
-  Args:
-    value: as for `find_sql`; of rows `r` of a reader's view if None.
-  """
-  value = value or (lambda column, many: _value_sql(f'r.{column}', many))
-  lists = _lists_of(rows)
+def value_columns(rows: source.SourceTable, fields: Iterable[str]) -> list[str]:
+  """SQL of the columns of fields' values, of rows `r` of a reader's view."""
+  lists = [field.name for field in rows.fields if field.has_own_lists]
   found = []
   for name in fields:
     many = name in lists
     column = sql.quote(f'{"m" if many else "f"}_{name}')
-    named = sql.quote(asof_rates.value_column(name))
-    found.append(f'{value(column, many)} AS {named}')
+    value = _value_sql(f'r.{column}', many)
+    found.append(f'{value} AS {sql.quote(asof_rates.value_column(name))}')
   return found
-
-
-def _lists_of(rows: source.SourceTable) -> frozenset[str]:
-  return frozenset(field.name for field in rows.fields if field.has_own_lists)
 
 
 def _value_sql(column: str, many: bool) -> str:
