@@ -134,12 +134,8 @@ def _check(values: flags.FlagValues) -> int:
       )
   data_dir = values.data_dir
   live = progress.Progress()
-  checked = contract.check(data_dir, live.step)
+  manifest = contract.check(data_dir, live.step)
   live.clear()
-  lines = summary.splits(checked.manifest)
-  print('\n'.join([*lines, *summary.warnings(checked.warnings)]))
-  print(
-    f'{data_dir} satisfies the contract of prepared data:'
-    f' {checked.files} files of rows, {checked.vocabularies} vocabularies'
-  )
+  print('\n'.join(summary.splits(manifest)))
+  print(f'{data_dir} satisfies the contract of prepared data')
   return 0

@@ -106,8 +106,8 @@ class PrepareConfig:
     threads: DuckDB's; 0 for one per core.
     temp_dir: where DuckDB spills; empty for a directory next to `data_dir`.
     overwrite: replace prepared data that is there already.
-    any_dates: take times before the year 2000 and after tomorrow (UTC), which
-      are most likely in another unit than was declared.
+    any_dates: take times before the year 2000, which are most likely in another
+      unit than was declared.
     simulated_rows: simulated: rows to draw.
   """
 

@@ -10,7 +10,6 @@ memory.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import pathlib
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ from rmtl_jax import types
 from rmtl_jax.data import (
   columns,
   manifest_file,
-  parquet,
   reading,
   vectors,
   vocabulary_file,
@@ -28,30 +26,11 @@ from rmtl_jax.data import (
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import label_sql as labels_lib
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import source, sql, writer
+from rmtl_jax.preparation import source, sql
 
-# Row groups above this many times the usual size raise a warning.
-_MAX_GROUP_RATIO = 4
 # More than a file has rows: a row's place is file_index * _FILE_ROWS + row.
 _FILE_ROWS = 2**40
 _CONTINUES = 'session_id IS NOT DISTINCT FROM before_session_id'
-
-
-@dataclasses.dataclass(frozen=True)
-class ContractReport:
-  """The result of a successful check.
-
-  Attributes:
-    manifest: of the data.
-    files: Parquet files of rows.
-    vocabularies: Parquet files of vocabularies.
-    warnings: allowed but slow properties, one line each.
-  """
-
-  manifest: manifest_lib.Manifest
-  files: int
-  vocabularies: int
-  warnings: tuple[str, ...]
 
 
 class _Rule(NamedTuple):
@@ -72,7 +51,7 @@ class _Rule(NamedTuple):
 def check(
   data_dir: str | pathlib.Path,
   progress: Callable[[str, float], None] = lambda stage, fraction: None,
-) -> ContractReport:
+) -> manifest_lib.Manifest:
   """Checks prepared data against every rule of its contract.
 
   Args:
@@ -80,7 +59,7 @@ def check(
     progress: called with the stage's name and the fraction done, 0 to 1.
 
   Returns:
-    What was checked, if all of it is right.
+    The manifest, if all is right.
 
   Raises:
     types.InputError: for the first rule that is broken; names file, column
@@ -95,7 +74,7 @@ def check(
   ):
     manifest = manifest_file.read(directory)
     paths = _files(directory, manifest)
-    vocabularies = check_vocabularies(directory, manifest)
+    check_vocabularies(directory, manifest)
     vectors.read(directory, manifest)
     for number, split in enumerate(paths):
       for _ in columns.SplitFiles(directory, manifest, split).blocks():
@@ -108,30 +87,22 @@ def check(
     _check_value_counts(connection, directory, manifest)
     _check_disjoint(connection, directory, manifest)
     reading.check_recorded(directory, manifest)
-  of_rows = [path for split in paths.values() for path in split]
-  return ContractReport(
-    manifest, len(of_rows), vocabularies, tuple(_slow_groups(of_rows))
-  )
+  return manifest
 
 
 def check_vocabularies(
   directory: pathlib.Path, manifest: manifest_lib.Manifest
-) -> int:
+) -> None:
   """Checks the vocabularies, apart from their counts of train rows.
-
-  Returns:
-    The number of vocabularies.
 
   Raises:
     types.InputError: one that is missing, unreadable or wrong; names file,
       column and row, counted from 1 (the file's first row is id 0).
   """
-  fields = manifest.with_vocabulary
-  for field in fields:
+  for field in manifest.with_vocabulary:
     if 'count' not in vocabulary_file.read(directory, field).schema.names:
       path = vocabulary_file.path(directory, field)
       raise types.InputError(f"{path}: expected one column 'count'")
-  return len(fields)
 
 
 def _files(
@@ -394,19 +365,3 @@ def _check_disjoint(
           f'{directory}: column {column!r}: {noun} {value} is in {one} and in'
           f' {other}, expected it in one split'
         )
-
-
-def _slow_groups(files: list[pathlib.Path]) -> Iterator[str]:
-  """Warns about row groups that are too large for streaming."""
-  limit = _MAX_GROUP_RATIO * writer.ROW_GROUP
-  for path in files:
-    with parquet.open_file(path) as file:
-      groups = range(file.num_row_groups)
-      rows = max(
-        (file.metadata.row_group(g).num_rows for g in groups), default=0
-      )
-    if rows > limit:
-      yield (
-        f'{path}: a row group has {rows:,} rows; training that streams reads'
-        f' whole groups, so write groups of {writer.ROW_GROUP:,}'
-      )

@@ -44,6 +44,8 @@ TRANSFORMS = ('standard', 'log1p', 'bins')
 # Reasons for dropping rows, in the manifest.
 AFTER_END = 'after the end of {}, in a session that starts in it'
 LABEL_UNKNOWN = 'label not yet known at the end of {}'
+# Of the names of as-of features.
+AS_OF_PREFIX = 'asof_'
 # The side of a field that describes neither user nor item, such as the hour.
 NO_SIDE = ''
 # Of the view's columns, by the kind of their field.
@@ -282,7 +284,6 @@ class SourceTable:
     any_dates: whether times may lie before the year 2000, in old logs and in
       those that count from their own start.
     time_column: raw column of the time, for errors.
-    time_unit: of that column, one of times.UNITS, for errors.
     key_column: raw column of the session or user, for errors.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
@@ -311,7 +312,6 @@ class SourceTable:
   has_split: bool = False
   any_dates: bool = False
   time_column: str = 'timestamp'
-  time_unit: str = 'ms'
   key_column: str = 'user'
   user_field: str | None = None
   item_field: str | None = None

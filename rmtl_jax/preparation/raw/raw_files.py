@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import duckdb
@@ -54,9 +54,8 @@ EXPECTED_LABEL = (
   ' schema\'s task, as in "positive": ["yes"]'
 )
 
-# A raw column, the SQL condition of a fault, and the expected value, which may
-# depend on the row.
-Fault = tuple[str, str, str | Callable[[int], str]]
+# A raw column, the SQL condition of a fault, and the expected value.
+Fault = tuple[str, str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,9 +197,7 @@ def check(
   found = find_first(connection, faults, relation or table.name, row_id)
   if found is not None:
     row, (column, _, expected) = found
-    table.fail(
-      row, column, expected if isinstance(expected, str) else expected(row)
-    )
+    table.fail(row, column, expected)
 
 
 def find_first(

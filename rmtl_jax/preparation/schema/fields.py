@@ -43,6 +43,11 @@ def parse_fields(
       found += _from_time(part, time)
   names = [field.name for field in found if field.kind == 'categorical']
   for field in found:
+    if field.name.lower().startswith(source.AS_OF_PREFIX):
+      part.fail(
+        f'field {field.name!r}: such names are those of features of the past;'
+        ' give it another "name"'
+      )
     owner = field.vocabulary_owner
     if owner and owner not in names:
       part.fail(

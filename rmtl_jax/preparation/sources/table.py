@@ -84,7 +84,6 @@ def read(
     has_split=bool(split),
     any_dates=schema.any_dates,
     time_column=schema.time or '',
-    time_unit=schema.clock.unit,
     key_column=schema.session or schema.user or '',
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
