@@ -159,11 +159,7 @@ def encode(
 
   def rates(rows):
     counts = None if weight is None else weight[rows, None]
-    fitted = baseline.fit(
-      ids[rows], None, labels[rows, None], size, 0, weights=counts
-    )
-    assert fitted.user_rate is not None
-    return fitted.user_rate[:, 0]
+    return baseline.rates(ids[rows], labels[rows, None], size, counts)[:, 0]
 
   of_row = np.arange(len(ids)) if session is None else session
   fold = np.random.default_rng(seed).integers(0, FOLDS, of_row.max() + 1)[

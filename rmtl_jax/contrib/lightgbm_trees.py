@@ -216,16 +216,9 @@ def _rows(rows: functional.Rows, k: int) -> _TaskRows:
 
 def _rates(rows: _TaskRows, field: int, size: int) -> np.ndarray:
   """Smoothed rates of the values of a categorical field, f32[size]."""
-  found = baseline.fit(
-    rows.categorical[:, field],
-    None,
-    rows.labels[:, None],
-    size,
-    0,
-    weights=rows.weight[:, None],
-  )
-  assert found.user_rate is not None
-  return found.user_rate[:, 0].astype(np.float32)
+  ids, labels, weight = rows.categorical[:, field], rows.labels, rows.weight
+  found = baseline.rates(ids, labels[:, None], size, weight[:, None])
+  return found[:, 0].astype(np.float32)
 
 
 def _out_of_fold(

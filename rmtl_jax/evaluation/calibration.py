@@ -1,4 +1,4 @@
-"""Calibration of probabilities, and the points of a reliability diagram.
+"""Calibration of probabilities.
 
 A task's map is fitted on validation rows and saved as JSON in a run's metrics:
 `from_json(record).apply(probabilities)`. Labels and predictions are [R],
@@ -148,37 +148,3 @@ def logits(probabilities: np.ndarray) -> np.ndarray:
   margin = metrics.PROBABILITY_MARGIN
   p = np.clip(np.asarray(probabilities, np.float64), margin, 1.0 - margin)
   return np.log(p) - np.log1p(-p)
-
-
-def reliability(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  bins: int = 20,
-  weights: np.ndarray | None = None,
-) -> list[dict[str, float]]:
-  """Computes one point per bin of nearly equal numbers of rows, ascending.
-
-  `metrics.calibration_error` has the same bins: it is the mean of
-  |predicted - actual| over these points, weighted by rows. Ties may leave bins
-  empty, which have no point.
-
-  Args:
-    predictions: [R], no NaN.
-
-  Returns:
-    `rows` (their number, or the sum of their weights), `predicted` (their mean
-    prediction), `actual` (their mean label).
-  """
-  y, p, weights = metrics.counted(labels, predictions, weights)
-  if not len(y):
-    return []
-  order = np.argsort(p, kind='stable')
-  y, p = y[order].astype(np.float64), p[order].astype(np.float64)
-  w = np.ones(len(y)) if weights is None else weights[order]
-  row_bin = metrics.equal_mass_bins(p, bins, w)
-  sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y))
-  return [
-    {'rows': n, 'predicted': predicted / n, 'actual': actual / n}
-    for n, predicted, actual in zip(*sums, strict=True)
-    if n
-  ]

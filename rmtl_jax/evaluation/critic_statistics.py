@@ -5,19 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import labelled
 
 # A critic has collapsed (method.md, section 2) where the deviation of Q is
-# below COLLAPSED_DEVIATION times that of the realised returns, or where more
-# than COLLAPSED_ZEROS of its values are exactly 0: its weights are then
-# constants, and RMTL is the baseline.
+# below this times that of the realised returns: its weights are then constants,
+# and RMTL is the baseline.
 COLLAPSED_DEVIATION = 1e-3
-COLLAPSED_ZEROS = 0.99
 # It has diverged where its root mean squared error as a prediction of the
 # realised returns is this many times the error of predicting 0.
 DIVERGED_ERROR = 10.0
-
-CriticStatistics = dict[str, float | bool | None]
 
 
 def discounted_returns(
@@ -59,76 +54,31 @@ def rows_remaining(session: np.ndarray) -> np.ndarray:
 
 
 def describe(
-  q_values: np.ndarray,
-  rewards: np.ndarray,
-  rows: labelled.Labelled,
-  discount: float,
-  losses: np.ndarray,
-) -> dict[str, CriticStatistics]:
-  """Compares Q(s_t, pi(s_t)) with the realised returns of whole sessions.
+  q_values: np.ndarray, returns: np.ndarray
+) -> dict[str, float | bool | None]:
+  """Compares Q(s_t, pi(s_t)) of one task with the realised returns.
 
   Args:
-    q_values: [R, K]; rows of one session are neighbours, in order.
-    rewards: [R, K], <= 0, of the actions pi(s_t).
-    rows: rows of weight 0 have no label and no loss.
-    discount: gamma in [0, 1].
-    losses: [R, K], the row's own loss.
+    q_values: [R].
+    returns: f64[R], see `discounted_returns`.
 
   Returns:
-    Per task: `mean_q`, `std_q`, `mean_return`, `r2` (of Q as a prediction of
-    the return; 0 is as good as its mean, negative worse), `loss_correlation`
-    (Pearson's, of -Q with the row's loss), `zero_share`, `collapsed`,
-    `diverged`; None where undefined.
-
-  Raises:
-    ValueError: shapes that don't fit.
+    `mean_q`, `std_q`, `mean_return`, `r2` (of Q as a prediction of the return;
+    0 is as good as its mean, negative worse; None where returns are constant),
+    `collapsed`, `diverged`.
   """
-  types.check_ranks((2, 2), q_values, rewards)
-  types.check_same_shape(q_values, rewards, rows.labels, losses)
-  returns = discounted_returns(rewards, rows.session, discount)
-  results = {}
-  for k, task in enumerate(rows.tasks):
-    q, g = q_values[:, k].astype(np.float64), returns[:, k]
-    weight = rows.weight(k)
-    seen = np.ones(len(q), bool) if weight is None else weight > 0.0
-    std_q = float(q.std())
-    zero_share = float(np.mean(q == 0.0))
-    results[task] = {
-      'mean_q': float(q.mean()),
-      'std_q': std_q,
-      'mean_return': float(g.mean()),
-      'r2': _r2(g, q),
-      'loss_correlation': _correlation(-q[seen], losses[seen, k]),
-      'zero_share': zero_share,
-      'collapsed': std_q < COLLAPSED_DEVIATION * float(g.std())
-      or zero_share > COLLAPSED_ZEROS,
-      'diverged': _root_mean_square(q - g)
-      > DIVERGED_ERROR * _root_mean_square(g),
-    }
-  return results
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-  return float(np.sqrt(np.mean(np.square(values))))
-
-
-def _r2(actual: np.ndarray, predicted: np.ndarray) -> float | None:
-  """1 - residual / total sum of squares; None if the actual is constant."""
-  if _is_constant(actual):
-    return None
-  total = float(np.sum((actual - actual.mean()) ** 2))
-  return 1.0 - float(np.sum((actual - predicted) ** 2)) / total
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-  """Pearson's correlation; None if one side is constant."""
-  if _is_constant(a) or _is_constant(b):
-    return None
-  a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
-  scale = float(np.sqrt(np.sum(a * a) * np.sum(b * b)))
-  return float(np.clip(np.sum(a * b) / scale, -1.0, 1.0)) if scale else None
-
-
-def _is_constant(values: np.ndarray) -> bool:
-  """Compares values, not the deviation: rounding can make that positive."""
-  return not len(values) or bool(np.all(values == values[0]))
+  q = q_values.astype(np.float64)
+  std_q = float(q.std())
+  error = float(np.sum((returns - q) ** 2))
+  total = float(np.sum((returns - returns.mean()) ** 2))
+  # Values are compared, because rounding can make a constant's deviation
+  # positive.
+  is_constant = bool(np.all(returns == returns[0]))
+  return {
+    'mean_q': float(q.mean()),
+    'std_q': std_q,
+    'mean_return': float(returns.mean()),
+    'r2': None if is_constant else 1.0 - error / total,
+    'collapsed': std_q < COLLAPSED_DEVIATION * float(returns.std()),
+    'diverged': error > DIVERGED_ERROR**2 * float(np.sum(returns**2)),
+  }

@@ -116,20 +116,7 @@ def pr_auc(
   """
   types.check_ranks((1, 1), labels, scores)
   types.check_same_shape(labels, scores)
-  if weights is not None:
-    return _weighted_pr_auc(labels, scores, weights)
-  positive = np.sort(scores[labels > 0.5])
-  if not len(positive) or np.isnan(scores).any():
-    return float('nan')
-  negative = np.sort(scores[labels <= 0.5])
-  hits = len(positive) - np.searchsorted(positive, positive, 'left')
-  misses = len(negative) - np.searchsorted(negative, positive, 'left')
-  return float(np.mean(hits / (hits + misses)))
-
-
-def _weighted_pr_auc(
-  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
-) -> float:
+  weights = np.ones(len(labels)) if weights is None else weights
   order = np.argsort(scores, kind='stable')
   scores, weights = scores[order], np.asarray(weights, np.float64)[order]
   hits = np.where(labels[order] > 0.5, weights, 0.0)
@@ -354,15 +341,39 @@ def calibration_error(
   types.check_same_shape(labels, probabilities)
   if not _has_rows(labels, weights) or np.isnan(probabilities).any():
     return float('nan')
-  order = np.argsort(probabilities)
-  p = probabilities[order].astype(np.float64)
-  mass = None if weights is None else weights[order]
-  row_bin = equal_mass_bins(p, bins, mass)
-  # |sum of differences| per bin is rows_b * |difference of means|.
-  gaps, rows = p - labels[order], float(len(labels))
-  if mass is not None:
-    gaps, rows = gaps * mass, float(mass.sum(dtype=np.float64))
-  return float(np.abs(np.bincount(row_bin, gaps)).sum() / rows)
+  points = reliability(labels, probabilities, bins, weights)
+  rows, predicted, actual = np.array([list(of.values()) for of in points]).T
+  return float(np.average(np.abs(predicted - actual), weights=rows))
+
+
+def reliability(
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  bins: int = 20,
+  weights: np.ndarray | None = None,
+) -> list[dict[str, float]]:
+  """The bins of `calibration_error`, ascending, those without rows left out.
+
+  Args:
+    predictions: [R], no NaN.
+
+  Returns:
+    `rows` (their number, or the sum of their weights), `predicted` (their mean
+    prediction), `actual` (their mean label).
+  """
+  y, p, weights = counted(labels, predictions, weights)
+  if not len(y):
+    return []
+  order = np.argsort(p, kind='stable')
+  y, p = y[order].astype(np.float64), p[order].astype(np.float64)
+  w = np.ones(len(y)) if weights is None else weights[order]
+  row_bin = equal_mass_bins(p, bins, w)
+  sums = (np.bincount(row_bin, of).tolist() for of in (w, w * p, w * y))
+  return [
+    {'rows': n, 'predicted': predicted / n, 'actual': actual / n}
+    for n, predicted, actual in zip(*sums, strict=True)
+    if n
+  ]
 
 
 def predicted_over_actual(
@@ -478,28 +489,23 @@ def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def equal_mass_bins(
-  ascending: np.ndarray, bins: int, weights: np.ndarray | None = None
+  ascending: np.ndarray, bins: int, weights: np.ndarray
 ) -> np.ndarray:
   """Assigns every row a bin by the mid-rank of its value; ties share one.
 
   Args:
     ascending: [R], sorted, R >= 1.
     bins: number of bins, >= 1.
-    weights: [R] >= 0 in this order, not all 0; None: rows count alike.
+    weights: [R] > 0 in this order.
 
   Returns:
     i64[R] in [0, bins), ascending.
   """
-  rows = len(ascending)
   start = run_starts(ascending[1:] != ascending[:-1])
-  end = np.append(start[1:], rows)
-  if weights is not None:
-    reached = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
-    middle = (reached[start] + reached[end]) * bins // (2.0 * reached[-1])
-    # The end of the last bin is where rows of weight 0 may stand.
-    return np.repeat(np.minimum(middle, bins - 1).astype(np.int64), end - start)
-  # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
-  return np.repeat((start + end) * bins // (2 * rows), end - start)
+  end = np.append(start[1:], len(ascending))
+  reached = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
+  middle = (reached[start] + reached[end]) * bins // (2.0 * reached[-1])
+  return np.repeat(middle.astype(np.int64), end - start)
 
 
 def run_starts(changes: np.ndarray) -> np.ndarray:

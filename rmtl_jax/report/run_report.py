@@ -29,8 +29,6 @@ _CRITIC = (
   ('r2', 'R2 of Q', '.3f'),
   ('mean_q', 'mean Q', '.3f'),
   ('mean_return', 'mean return', '.3f'),
-  ('loss_correlation', 'corr(-Q, own loss)', '.3f'),
-  ('zero_share', 'share of Q = 0', '.1%'),
 )
 _ABOUT_CRITICS = (
   'The critics on the validation rows. R2 is of Q as a prediction of the'

@@ -16,10 +16,10 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import (
   baseline,
-  calibration,
   critic_statistics,
   evaluator,
   labelled,
+  metrics,
   validation_monitor,
 )
 from rmtl_jax.ops import rewards, task_losses
@@ -101,30 +101,22 @@ def rate_baseline(
   lists: list_starts.ListStarts | None = None,
 ) -> Record | None:
   """Computes the metrics of the rate baseline; None without user and item."""
-  names = [f.name for f in manifest.of_kind('categorical')]
-  sizes = [f.size for f in manifest.of_kind('categorical')]
-
-  def position(field):
-    return names.index(field) if field in names else None
-
-  def ids(columns, at):
-    return None if at is None else columns.field(at)
-
-  user, item = position(manifest.user_field), position(manifest.item_field)
-  if user is None and item is None:
+  fields = manifest.of_kind('categorical')
+  places = [
+    place
+    for key in (manifest.user_field, manifest.item_field)
+    for place, field in enumerate(fields)
+    if field.name == key
+  ]
+  if not places:
     return None
-  rates = baseline.fit(
-    ids(train, user),
-    ids(train, item),
-    train.labels,
-    0 if user is None else sizes[user],
-    0 if item is None else sizes[item],
-    weights=columns_lib.mean_one(columns_lib.metric_weight(train)),
-  )
+  weights = columns_lib.mean_one(columns_lib.metric_weight(train))
   predictions = baseline.predict(
-    rates,
-    ids(split, user),
-    ids(split, item),
+    [
+      baseline.rates(train.field(i), train.labels, fields[i].size, weights)
+      for i in places
+    ],
+    [split.field(i) for i in places],
     [task.is_binary for task in manifest.tasks],
   )
   found = labelled.Predicted(predictions)
@@ -149,22 +141,17 @@ def critic(
     config: discount.
   """
   reward = task_losses.reward_function(split.losses)
-  found = np.asarray(reward(policy, split.labels))
-  by_task = critic_statistics.describe(
-    q_values,
-    np.asarray(rewards.observed(found, split.sample_weight)),
-    labelled.Labelled(
-      np.asarray(task_losses.actions(split.losses, split.labels)),
-      split.session,
-      tasks,
-      weights=split.sample_weight,
-    ),
-    config.discount,
-    -found,
+  found = rewards.observed(reward(policy, split.labels), split.sample_weight)
+  returns = critic_statistics.discounted_returns(
+    np.asarray(found), split.session, config.discount
   )
-  statistics = by_task[tasks[0]]
+  by_task = {
+    task: critic_statistics.describe(q_values[:, k], returns[:, k])
+    for k, task in enumerate(tasks)
+  }
   return {
-    name: {task: by_task[task][name] for task in tasks} for name in statistics
+    name: {task: by_task[task][name] for task in tasks}
+    for name in by_task[tasks[0]]
   }
 
 
@@ -231,7 +218,7 @@ def reliabilities(
   """
   rows = labelled.Labelled.of(split, tasks)
   return {
-    task: calibration.reliability(
+    task: metrics.reliability(
       rows.labels[:, k],
       predictions[:, k],
       evaluator.CALIBRATION_BINS,
@@ -276,10 +263,9 @@ def critic_warnings(record: Mapping[str, Any]) -> list[str]:
     if collapsed:
       lines.append(
         f'the critic of {task} has collapsed (mean Q'
-        f' {record["mean_q"][task]:.4g}, deviation {record["std_q"][task]:.2g},'
-        f' {record["zero_share"][task]:.0%} zeros): its weights are constants,'
-        ' so RMTL is the baseline here; another --config.critic.head or seed'
-        ' may help'
+        f' {record["mean_q"][task]:.4g}, deviation'
+        f' {record["std_q"][task]:.2g}): its weights are constants, so RMTL is'
+        ' the baseline here; another --config.critic.head or seed may help'
       )
   for task, diverged in record.get('diverged', {}).items():
     if diverged:

@@ -77,19 +77,17 @@ def test_what_is_fitted_on_repeated_rows_is_fitted_on_weighted_ones(rows):
     calibration.fit_platt(y[twice], p[twice]).apply(p),
     rtol=1e-6,
   )
-  found = calibration.reliability(y, p, 3, weights=weight.astype(float))
-  expected = calibration.reliability(y[twice], p[twice], 3)
+  found = metrics.reliability(y, p, 3, weights=weight.astype(float))
+  expected = metrics.reliability(y[twice], p[twice], 3)
   for name in ('rows', 'predicted', 'actual'):
     np.testing.assert_allclose(
       [point[name] for point in found], [point[name] for point in expected]
     )
   if len(twice):
     # Users are the sessions here.
-    rates = baseline.fit(
-      session, None, y[:, None], 4, 0, weights=weight[:, None]
-    )
-    plain = baseline.fit(session[twice], None, y[twice, None], 4, 0)
-    np.testing.assert_allclose(rates.user_rate, plain.user_rate)
+    rates = baseline.rates(session, y[:, None], 4, weight[:, None])
+    plain = baseline.rates(session[twice], y[twice, None], 4)
+    np.testing.assert_allclose(rates, plain)
 
 
 def test_weighted_figures_by_hand():
