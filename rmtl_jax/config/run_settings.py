@@ -79,8 +79,6 @@ class NetworkConfig:
       every pair of their categories adds a term to each task's logit. Pairs
       with a field that is ignored or read as numbers are left out. Needs
       `embedding_adam=dense`. Actors only. `auto`: by the data.
-    booster: file of a LightGBM model for `backbone=lightgbm`, in place of one
-      that is fitted; `{task}` in it is replaced by each task's name.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
@@ -109,7 +107,6 @@ class NetworkConfig:
   ignore: str = ''
   hide: str = ''
   crosses: str = 'auto'
-  booster: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'piecewise'
   binned_fields: Literal['categories', 'numbers'] = 'numbers'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'

@@ -16,19 +16,11 @@ Columns are the numeric fields, then the categorical fields, then the slots of
 the multi-valued fields (NaN where a slot is empty), each in the order of
 manifest.json, without those of `network.ignore`. The last two are categories,
 numbered as in the vocabularies; 0 means missing and unseen values.
-
-`network.booster=model.txt` takes a booster of the user's own, a text file of
-`Booster.save_model` with an objective of logits (`binary`, `cross_entropy`).
-`{task}` in its name is replaced by each task's name. Features named like
-our fields are found by name; without names (`Column_0`, ...) they are our
-columns in that order.
 """
 
 from __future__ import annotations
 
 import functools
-import pathlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -70,8 +62,6 @@ _IS_SET, _MISSING_LEFT, _TYPE = 1, 2, 4
 _ZERO = np.float32(1e-35)
 _LARGEST = float(np.finfo(np.float32).max)
 
-Objectives = re.compile(r'(binary|cross_entropy)\b(?:.*\bsigmoid:([\d.e+-]+))?')
-
 
 class Model(NamedTuple):
   """Trees of a booster from `dump_model`, and the columns that they read.
@@ -79,12 +69,10 @@ class Model(NamedTuple):
   Attributes:
     trees: the library's nested dicts.
     columns: our column of each of its features.
-    scale: that makes raw scores logits.
   """
 
   trees: list[dict[str, Any]]
   columns: Sequence[int]
-  scale: float = 1.0
 
 
 def make(
@@ -92,16 +80,21 @@ def make(
 ) -> functional.Network:
   """The network; its parameters are the arrays of `pack`.
 
+  Args:
+    spec: the fields that it sees.
+    config: nothing in it is for trees.
+
   Raises:
     types.InputError: a task that is not binary.
   """
+  del config
   if spec.losses:
     raise types.InputError(
       'config.backbone: lightgbm predicts binary tasks alone; take another'
       ' backbone for these data'
     )
   count = sum(width for width, _ in spec.input_widths)
-  ids = [] if config.booster else _ids(spec)
+  ids = _ids(spec)
 
   def init(key: jax.Array) -> functional.Params:
     del key
@@ -123,7 +116,7 @@ def make(
     del params, inputs, dropout_key
     return shared
 
-  fit = functools.partial(_fit, spec, config.booster)
+  fit = functools.partial(_fit, spec)
   return functional.Network(init, share, lane, 0, lambda x, key: x, fit=fit)
 
 
@@ -140,7 +133,6 @@ def columns(inputs: types.Inputs, xp: Any) -> Any:
 
 def _fit(
   spec: types.FeatureSpec,
-  file: str,
   train: functional.Rows,
   validation: functional.Rows,
   seed: int,
@@ -149,16 +141,6 @@ def _fit(
 ) -> functional.Params:
   """See `functional.Fit`."""
   lightgbm = extras.require('lightgbm', 'backbone lightgbm')
-  names = spec.tasks or tuple(map(str, range(spec.num_tasks)))
-  if file:
-    if spec.num_tasks > 1 and '{task}' not in file:
-      raise types.InputError(
-        f'config.network.booster: {file}: is one model for {spec.num_tasks}'
-        ' tasks; name a file for each, as model_{task}.txt'
-      )
-    return pack(
-      [_read(lightgbm, spec, file.replace('{task}', task)) for task in names]
-    )
   models, rates = [], []
   for k in range(spec.num_tasks):
     parts = [rows and _rows(rows, k) for rows in (train, validation, again)]
@@ -343,60 +325,6 @@ def _fit_task(
   return Model(found, [*kept, *rates]), tables
 
 
-def _read(lightgbm: Any, spec: types.FeatureSpec, file: str) -> Model:
-  """A booster of the user's.
-
-  Raises:
-    types.InputError: not such a file, or it does not fit the data.
-  """
-  where = f'config.network.booster: {file}'
-  if not pathlib.Path(file).is_file():
-    raise types.InputError(f'{where}: not found')
-  try:
-    found = lightgbm.Booster(model_file=file).dump_model()
-  except lightgbm.basic.LightGBMError as error:
-    line = types.first_line(error)
-    raise types.InputError(f'{where}: is no booster: {line}') from None
-  objective = Objectives.match(found.get('objective', ''))
-  linear = 'leaf_coeff' in str(found['tree_info'])
-  if not objective or found['average_output'] or linear:
-    raise types.InputError(
-      f'{where}: expected trees of objective binary or cross_entropy, boosted'
-      f' and with constant leaves, found {found.get("objective", "none")!r:.80}'
-    )
-  ours, theirs = _column_names(spec), found['feature_names']
-  if re.fullmatch(r'Column_\d+', ' '.join(theirs[:1])):
-    if len(theirs) != len(ours):
-      raise types.InputError(
-        f'{where}: has {len(theirs)} features, and the data have {len(ours)}'
-        f' columns ({", ".join(ours)})'
-      )
-    places = list(range(len(ours)))
-  else:
-    unknown = [name for name in theirs if name not in ours]
-    if unknown:
-      raise types.InputError(
-        f'{where}: feature {unknown[0]!r:.80} is no column of the data'
-        f' ({", ".join(ours)})'
-      )
-    places = [ours.index(name) for name in theirs]
-  return Model(found['tree_info'], places, float(objective[2] or 1.0))
-
-
-def _column_names(spec: types.FeatureSpec) -> list[str]:
-  """Names of the columns, as LightGBM writes them; of slots FIELD_NUMBER."""
-  count = len(spec.categorical)
-  slots = [
-    f'{name}_{slot}'
-    for name, (_, width) in zip(
-      spec.names[count:], spec.multi_valued, strict=True
-    )
-    for slot in range(width)
-  ]
-  names = [*spec.numeric_names, *spec.names[:count], *slots]
-  return [name.replace(' ', '_') for name in names]
-
-
 def pack(
   models: Sequence[Model], rates: Mapping[int, np.ndarray] | None = None
 ) -> functional.Params:
@@ -443,7 +371,7 @@ def pack(
     place = {id(node): n for n, node in enumerate(inner)}
     place |= {id(leaf): -1 - n for n, leaf in enumerate(leaves)}
     for n, leaf in enumerate(leaves):
-      value[t, n] = leaf['leaf_value'] * model.scale
+      value[t, n] = leaf['leaf_value']
     for n, node in enumerate(inner):
       kind = _TYPE * _MISSING[node['missing_type']]
       kind += _MISSING_LEFT * bool(node['default_left'])

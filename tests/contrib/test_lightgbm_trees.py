@@ -188,60 +188,6 @@ def test_a_task_with_one_class_is_a_constant():
   assert np.all(predict(fit(nothing, nothing), validation.inputs) == 0)
 
 
-def saved(tmp_path, name, data, **settings):
-  params = {'objective': 'binary', 'verbosity': -1, **settings}
-  booster = lightgbm.train(params, data, 5)
-  booster.save_model(tmp_path / name)
-  return booster
-
-
-def test_a_booster_of_the_user_s_own(tmp_path):
-  """By name in any order, or all columns in ours; scaled to logits."""
-  rng = np.random.default_rng(5)
-  train = rows_of(rng, 400)
-  x = lightgbm_trees.columns(train.inputs, np)
-  names = ['item', 'x_1']
-  data = lightgbm.Dataset(x[:, [3, 0]], train.labels[:, 0], feature_name=names)
-  a = saved(tmp_path, 'model_a.txt', data, sigmoid=2.0)
-  b = saved(
-    tmp_path,
-    'model_b.txt',
-    lightgbm.Dataset(x, train.labels[:, 1]),
-    objective='cross_entropy',
-  )
-  network = lightgbm_trees.make(
-    SPEC, paper.network(booster=f'{tmp_path}/model_{{task}}.txt')
-  )
-  found = predict(fit(train, train, network=network), train.inputs)
-  expected = np.stack([a.predict(x[:, [3, 0]]), b.predict(x)], 1)
-  np.testing.assert_allclose(1 / (1 + np.exp(-found)), expected, atol=1e-6)
-
-
-def test_boosters_that_do_not_fit_are_refused(tmp_path):
-  rng = np.random.default_rng(6)
-  rows = rows_of(rng, 100)
-  x, y = lightgbm_trees.columns(rows.inputs, np), rows.labels[:, 0]
-  saved(tmp_path, 'few.txt', lightgbm.Dataset(x[:, :2], y))
-  named = lightgbm.Dataset(x, y, feature_name=list('abcdef'))
-  saved(tmp_path, 'named.txt', named)
-  saved(tmp_path, 'l2.txt', lightgbm.Dataset(x, y), objective='l2')
-  (tmp_path / 'text.txt').write_text('no booster')
-  spec = dataclasses.replace(SPEC, num_tasks=1, tasks=('a',))
-  for name, told in (
-    ('few.txt', r'has 2 features, and the data have 6 columns \(x_1, x2'),
-    ('named.txt', "feature 'a' is no column of the data"),
-    ('l2.txt', "found 'regression'"),
-    ('text.txt', 'is no booster'),
-    ('none.txt', 'not found'),
-  ):
-    config = paper.network(booster=str(tmp_path / name))
-    with pytest.raises(types.InputError, match=told):
-      fit(rows, rows, network=lightgbm_trees.make(spec, config))
-  config = paper.network(booster=str(tmp_path / 'few.txt'))
-  with pytest.raises(types.InputError, match='one model for 2 tasks'):
-    fit(rows, rows, network=lightgbm_trees.make(SPEC, config))
-
-
 def test_a_member_without_weight_is_left_out():
   """Its parameters are gone, and predictions are the others'."""
   rng = np.random.default_rng(7)
