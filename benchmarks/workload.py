@@ -57,10 +57,6 @@ class Workload:
     """The form of the features."""
     return types.FeatureSpec(self.vocabularies, (), 1, self.tasks)
 
-  def items_of_rows(self) -> np.ndarray:
-    """Each row's item, i64[R]."""
-    return _item(np.random.default_rng(self.seed), self.rows, self.items)
-
   def columns(self) -> columns_lib.SplitColumns:
     """The rows."""
     rng = np.random.default_rng(self.seed)

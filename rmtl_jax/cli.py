@@ -38,50 +38,6 @@ from rmtl_jax.commands import (
 from rmtl_jax.commands import help as help_lib
 from rmtl_jax.config import flags as config_flags
 
-_OVERVIEW = """\
-rmtl: multi-task recommendation with critic-weighted losses.
-
-  rmtl init LOG [--output=schema.json]
-                          guesses the schema of a raw log, with reasons
-  rmtl prepare --source=NAME --raw_dir=DIR --data_dir=DATA
-                          prepares raw logs as sessions for training
-  rmtl prepare --check --data_dir=DATA
-                          checks prepared data, whichever engine wrote them
-  rmtl describe DATA      prints drift, unseen values, rates, sessions
-  rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
-                          pre-train, train critics, fine-tune; without data it
-                          simulates sessions first
-  rmtl refit --run=RUN --workdir=FINAL
-                          retrains stage 1 on train and validation rows
-  rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
-                          restores a run and computes its metrics
-  rmtl report --workdir=RUN [--output=DIR]
-                          writes a page on a run, comparison or backtest
-  rmtl importance --workdir=RUN [--groups=NAME:FIELD+FIELD,...]
-                          permutation importance of fields, with intervals
-  rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
-                          adds a prediction per task to raw rows
-  rmtl monitor --workdir=RUN|EXPORT --log=SCORED
-                          compares live rows with train rows: drift, unseen
-                          values, calibration; exits with 1 on an alarm
-  rmtl serve --workdir=RUN [--state=DIR|URL] [--port=8000]
-                          serves predictions over HTTP, with state from events
-  rmtl export --workdir=RUN --output=DIR
-                          exports the model as StableHLO, to serve it elsewhere
-  rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
-                          trains methods x seeds, with controls and paired tests
-  rmtl backtest --workdir=DIR --source=NAME --raw_dir=DIR --days=7 [--step=1d]
-                          daily warm starts against retraining from scratch
-  rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
-                          searches settings on validation rows
-
-  rmtl help COMMAND       the usual flags; COMMAND --helpfull: all flags
-  rmtl --version
-  RMTL_DEBUG=1 rmtl ...   prints tracebacks of errors
-
-First time? Run: rmtl train --workdir=runs/first
-"""
-
 _HELP = ('-h', '-help', '--help', '-helpfull', '--helpfull')
 # Most characters of an error line: room for long paths.
 _LONGEST_LINE = 2000
@@ -160,7 +116,7 @@ def _run(argv: Sequence[str]) -> int:
   if argv[1:2] == ['help'] and len(argv) > 2:
     argv = [argv[0], *argv[2:], '--help']
   if len(argv) < 2 or argv[1] in ('help', *_HELP):
-    print(_OVERVIEW, end='')
+    print(_overview())
     return 0 if len(argv) > 1 else 2
   if argv[1] == '--version':
     print(f'rmtl_jax {rmtl_jax.__version__}')
@@ -195,6 +151,23 @@ def _run(argv: Sequence[str]) -> int:
   elif rest:
     raise types.InputError(f'{rest[0]!r}: flags start with --')
   return command.module.execute(values)
+
+
+def _overview() -> str:
+  """The page of `rmtl help`."""
+  listed = '\n'.join(
+    f'  {name:<12}{command.summary}' for name, command in COMMANDS.items()
+  )
+  return f"""\
+rmtl: multi-task recommendation with critic-weighted losses.
+
+{listed}
+
+rmtl help COMMAND     its usual flags; rmtl COMMAND --helpfull: all flags
+rmtl --version
+RMTL_DEBUG=1 rmtl ... prints tracebacks of errors
+
+First time? Run: rmtl train --workdir=runs/first"""
 
 
 def _take(words: Sequence[str], flag: flags.Flag) -> None:
@@ -246,7 +219,8 @@ COMMANDS = {
     arguments='raw_dir',
   ),
   'prepare': Command(
-    'prepares raw logs as sessions for training', prepare_command
+    'prepares raw logs as sessions for training; --check checks prepared data',
+    prepare_command,
   ),
   'describe': Command(
     'prints rates, drift, unseen values and sessions of prepared data',

@@ -21,17 +21,6 @@ _Given = ParamSpec('_Given')
 _Found = TypeVar('_Found')
 
 
-def on_compiled(work: Callable[[], object]) -> None:
-  """Calls work() after every compilation from now on, in its thread."""
-
-  def heard(event: str, duration_secs: float, **more: object) -> None:
-    del duration_secs, more
-    if event == _COMPILED:
-      work()
-
-  jax.monitoring.register_event_duration_secs_listener(heard)
-
-
 def _heard(event: str, duration_secs: float, **more: object) -> None:
   del more
   if event == _COMPILED:

@@ -13,12 +13,6 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
 from rmtl_jax.studies import methods
 
-
-def _all(name: str) -> str:
-  """The dimension with every value of a setting."""
-  return f'{name}={"|".join(config_values.choices(name))}'
-
-
 # The default space.
 _ALWAYS = (
   'network.dropout=0.0:0.5',
