@@ -23,8 +23,7 @@ def define(flag: common.Definer) -> None:
   flag.integer(
     'rows',
     50_000,
-    'Measure on at most so many rows, whole sessions drawn at random; 0: on'
-    ' all.',
+    'Measure on at most so many rows, the first whole sessions; 0: on all.',
     lower_bound=0,
   )
   flag.integer('seed', 0, 'Of permutations and intervals.')

@@ -6,9 +6,8 @@ fields replaces it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -24,8 +23,7 @@ _FEWEST_ROWS = 30
 Entry = str | Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Described:
+class Described(NamedTuple):
   """The schema of a table.
 
   Attributes:
@@ -62,21 +60,25 @@ def describe(
     raise types.InputError(
       f'table: has too few rows, {len(table)}; expected at least {_FEWEST_ROWS}'
     )
-  own = dict(own or {})
-  for key in _LISTS:
-    if isinstance(own.get(key), str | Mapping):
-      own[key] = [own[key]]
-    elif key in own and own[key] is None:
-      del own[key]
-  labels = _tasks(tasks)
+  own = {
+    key: [value]
+    if key in _LISTS and isinstance(value, str | Mapping)
+    else value
+    for key, value in (own or {}).items()
+    if not (key in _LISTS and value is None)
+  }
+  labels, excluded = _tasks(tasks), own.pop('exclude', ())
+  fields = {
+    kind: [_entry(kind, one) for one in own.pop(kind)]
+    for kind in manifest_lib.KINDS
+    if kind in own
+  }
   given = {
     role: _column(own[role])
     for role in ROLES
     if role in own and (own[role] is None or _column(own[role]))
   }
   weights = {own.get('weight'), *(one.get('weight') for one in labels)} - {None}
-  excluded = own.pop('exclude', ())
-  fields = _named_fields(own)
   named = {str(one['column']) for kind in fields.values() for one in kind}
   guess.check_columns('tasks', [one['column'] for one in labels], names)
   for what, columns in (
@@ -108,7 +110,8 @@ def describe(
   ids = {schema.get('user'), schema.get('item')}
   for kind in manifest_lib.KINDS:
     kept = []
-    for entry in map(_entry, schema.pop(kind, [])):
+    for one in schema.pop(kind, []):
+      entry = _entry(kind, one)
       column = entry['column']
       if column in named or column in outcomes:
         continue
@@ -119,14 +122,12 @@ def describe(
     if kept or fields.get(kind):
       schema[kind] = kept + fields.get(kind, [])
   if isinstance(own.get('time'), Mapping) and 'time' in schema:
-    guessed = schema['time']
-    if 'unit' in own['time']:
+    guessed, time = schema['time'], own.pop('time')
+    if 'unit' in time:
       guessed = {'column': guessed['column']}
-    schema['time'] = {**guessed, **own['time']}
+    schema['time'] = {**guessed, **time}
   schema |= {
-    key: list(value) if key in _LISTS else value
-    for key, value in own.items()
-    if key not in ('time', *manifest_lib.KINDS)
+    key: list(value) if key in _LISTS else value for key, value in own.items()
   }
   schema = {key: value for key, value in schema.items() if value is not None}
   if not schema.get('from_time', True):
@@ -171,7 +172,7 @@ def _lines(
   lines.append('; '.join(keys) or 'no keys')
   lines.append(
     '; '.join(
-      f'{kind} {", ".join(_entry(one)["column"] for one in schema[kind])}'
+      f'{kind} {", ".join(_entry(kind, one)["column"] for one in schema[kind])}'
       for kind in manifest_lib.KINDS
       if kind in schema
     )
@@ -184,21 +185,6 @@ def _lines(
 
 def _column(role: Any) -> str | None:
   return role.get('column') if isinstance(role, Mapping) else role
-
-
-def _named_fields(own: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-  """The entries of the kinds of field that a person lists."""
-  found: dict[str, list[dict[str, Any]]] = {}
-  for kind in manifest_lib.KINDS:
-    for one in own.get(kind, ()):
-      if not isinstance(one, str | Mapping):
-        raise types.InputError(
-          f'{kind}: expected columns (texts) or entries of a schema, found'
-          f' {one!r:.80}'
-        )
-    if kind in own:
-      found[kind] = [_entry(one) for one in own[kind]]
-  return found
 
 
 def _tasks(
@@ -232,5 +218,10 @@ def of_labels(tasks: Sequence[str] | Mapping[str, Entry]) -> list[str]:
   return [str(one['column']) for one in _tasks(tasks)] if len(tasks) else []
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(kind: str, entry: Any) -> dict[str, Any]:
+  if not isinstance(entry, str | Mapping):
+    raise types.InputError(
+      f'{kind}: expected columns (texts) or entries of a schema, found'
+      f' {entry!r:.80}'
+    )
   return {'column': entry} if isinstance(entry, str) else dict(entry)

@@ -22,15 +22,6 @@ class NotFittedError(ValueError, AttributeError):
   """An estimator that is used before it is fitted."""
 
 
-def not_fitted() -> type[Exception]:
-  """scikit-learn's error, or the one above without scikit-learn."""
-  try:
-    from sklearn import exceptions
-  except ImportError:
-    return NotFittedError
-  return exceptions.NotFittedError
-
-
 def tags() -> Any:
   """The estimator's tags: a frame in, labels of several tasks, by position."""
   from sklearn import utils

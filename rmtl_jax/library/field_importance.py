@@ -23,7 +23,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
-from rmtl_jax.config import kinds
+from rmtl_jax.config import kinds, limits
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import (
@@ -61,10 +61,6 @@ def importance(
 ) -> dict[str, Any]:
   """Measures permutation importance per field and task, with intervals.
 
-  A field that is constant within every session is exchanged between sessions,
-  any other between rows; the model predicts, and AUC and logloss are compared
-  with those of the rows as they are. Intervals draw sessions and permutations.
-
   Args:
     path: RUN; an ensemble counts as the one model that it predicts as.
     groups: fields and groups of as-of features that are permuted together,
@@ -72,9 +68,8 @@ def importance(
       fields or more.
     split: 'train', 'validation' or 'test'.
     repeats: permutations of each field and group.
-    rows: measure on at most so many, in whole sessions, drawn at random; 0:
-      on all.
-    seed: of permutations, intervals and the draw of sessions.
+    rows: measure on at most so many, the first whole sessions; 0: on all.
+    seed: of permutations and intervals.
     live: where progress goes.
 
   Returns:
@@ -87,9 +82,8 @@ def importance(
       data was replaced.
   """
   path = pathlib.Path(path)
-  if repeats < 1 or rows < 0:
-    what, least = ('repeats', 1) if repeats < 1 else ('rows', 0)
-    raise types.InputError(f'{what}: expected at least {least}')
+  limits.check('repeats', repeats, limits.Positive)
+  limits.check('rows', rows, limits.Count)
   run = workdir.read_run(path)
   spec = run.manifest.feature_spec()
   parts = {field.name: [field.name] for field in run.manifest.fields}
@@ -100,7 +94,7 @@ def importance(
     host = split_data.read(
       run.data_dir, run.manifest, split, run.config.batch, live
     ).host
-    inputs, seen = _sample(host, run.manifest.task_names, rows, seed)
+    inputs, seen = _sample(host, run.manifest.task_names, rows)
   live.start('importance', 0, compiles=True)
   model = predictor.load(path)
   columns, config, found = list_starts.columns(spec), run.config.evaluation, []
@@ -154,30 +148,21 @@ def find_groups(
 
 
 def _sample(
-  host: columns_lib.Rows, tasks: Sequence[str], most: int, seed: int
+  host: columns_lib.Rows, tasks: Sequence[str], most: int
 ) -> tuple[types.Inputs, labelled.Labelled]:
-  """The rows to measure on: whole sessions, in their order."""
-  lengths = np.diff(host.starts)
-  kept = np.arange(len(lengths))
-  if most and host.rows > most:
-    order = np.random.default_rng(seed).permutation(len(lengths))
-    count = np.searchsorted(np.cumsum(lengths[order]), most, side='right')
-    kept = np.sort(order[: max(int(count), 1)])
-  starts = np.concatenate([[0], np.cumsum(lengths[kept])])
-  places = np.repeat(host.starts[kept] - starts[:-1], lengths[kept])
-  places += np.arange(starts[-1])
+  """The rows to measure on: the first whole sessions."""
+  count = len(host.starts) - 1
+  if most:
+    last = int(np.searchsorted(host.starts, most, 'right')) - 1
+    count = min(count, max(last, 1))
+  places = np.arange(host.starts[count])
   features = host.take(places)
   inputs = types.Inputs(
     features.categorical, features.multi_valued, features.numeric
   )
-  session = np.repeat(np.arange(len(kept)), lengths[kept])
-  weights = columns_lib.metric_weight(host)
-  if weights is not None:
-    weights = weights[places]
-  rows = labelled.Labelled(
-    features.labels, session, tasks, host.losses, weights
-  )
-  return inputs, rows
+  rows = labelled.Labelled.of(host, tasks).take(places)
+  session = np.repeat(np.arange(count), np.diff(host.starts[: count + 1]))
+  return inputs, rows._replace(session=session)
 
 
 def _predict(model: predictor.Predictor, inputs: types.Inputs) -> np.ndarray:

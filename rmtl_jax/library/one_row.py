@@ -47,7 +47,7 @@ class OneRow:
     with self._lock:
       notes = notes_lib.Notes()
       try:
-        values = scoring.score(self._model, keeper, row, notes, 1)
+        values = scoring.score(self._model, keeper, row, notes)
       except types.InputError:
         return None
     return scorer_lib.Predictions(

@@ -404,7 +404,7 @@ class Ranker:
 
   def _fitted(self) -> workdir.Run:
     if not hasattr(self, 'model_'):
-      raise estimator.not_fitted()(
+      raise estimator.NotFittedError(
         'this Ranker is not fitted: call fit(table) first'
       )
     return self._run

@@ -57,7 +57,7 @@ def _table(record: Record, task: str) -> pages.Table:
 def _sentences(record: Record) -> list[str]:
   rows = f'{record["rows"]:,} {record["split"]} rows'
   if record['rows'] < record['rows_of_split']:
-    rows += f' (of {record["rows_of_split"]:,}, whole sessions drawn at random)'
+    rows += f' (the first of {record["rows_of_split"]:,})'
   lines = [
     f'Of the {record["stage"]} model, on {rows} of {record["sessions"]:,}'
     f' sessions; mean of {record["repeats"]} permutations, seed'

@@ -306,7 +306,7 @@ def prepared(
     place: the directory of all days' data; those of the day before are in it.
 
   Raises:
-    types.InputError: as for `rmtl prepare`, or the two have other test rows.
+    types.InputError: as for `rmtl prepare`.
   """
   extended = place / str(day.number)
   at_once = place / f'{day.number}_at_once' if day.number else extended
@@ -336,14 +336,6 @@ def prepared(
   for settings in wanted:
     if not (pathlib.Path(settings.data_dir) / 'manifest.json').exists():
       prepare_lib.prepare(settings, step)
-  test, other = (
-    manifest_file.read(path).splits['test'] for path in (extended, at_once)
-  )
-  if (test.rows, test.positives) != (other.rows, other.positives):
-    raise types.InputError(
-      f'{extended}: has {test.rows} test rows, {at_once} has {other.rows}: the'
-      ' arms of a backtest must be evaluated on the same'
-    )
   return {'continued': extended, 'scratch': at_once}
 
 
