@@ -26,10 +26,11 @@ from pyspark import sql
 
 from experiments.spark import engine as engine_lib
 from rmtl_jax import types
+from rmtl_jax.commands import common, prepare_command
 from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import manifest_file
-from rmtl_jax.preparation import prepare_log, source, writer
+from rmtl_jax.preparation import prepare_log, source, summary, writer
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import sql as duckdb_sql
 from rmtl_jax.preparation.raw import folders, raw_files
@@ -116,58 +117,29 @@ def _unread(record: dict[str, Any]) -> Iterator[str]:
       yield f'categorical[{i}].vectors'
 
 
-_DEFAULT = prepare_settings.PrepareConfig()
-_NEEDED = {
-  'raw_dir': 'The raw files: a directory, or one file.',
-  'schema': 'JSON file that describes the columns (docs/your_data.md).',
-  'data_dir': 'Where prepared data goes; must not exist.',
-}
-_TEXTS = ('split_by', 'split_column', 'validation_dir', 'test_dir')
-_COUNTS = (
-  *('min_count', 'max_values', 'rows_per_file', 'history_items'),
-  'seed',
+# What DuckDB is given, and what reads other sources.
+_WITHOUT = (
+  *('source', 'extend', 'simulated_rows', 'overwrite'),
+  *('memory_limit', 'threads', 'temp_dir'),
 )
-_NUMBERS = ('idle_minutes',)
-_LISTS = ('as_of', 'split_dates', 'split_values')
-_SAME = 'As of rmtl prepare.'
 
 
 def main(argv: Sequence[str]) -> None:
   """Runs the job; exits with 2 and one line on bad input."""
   del argv
-  values = flags.FLAGS
-  given = {
-    name: values[name].value
-    for name in (*_NEEDED, *_TEXTS, *_COUNTS, *_NUMBERS)
-  }
-  given |= {name: tuple(values[name].value) for name in _LISTS}
-  config = prepare_settings.PrepareConfig(
-    split=tuple(int(part) for part in values.split), **given
-  )
   spark = sql.SparkSession.builder.appName('rmtl prepare').getOrCreate()
   try:
-    manifest = prepare(spark, config)
+    common.require(flags.FLAGS, 'raw_dir', 'schema', 'data_dir')
+    manifest = prepare(spark, prepare_command.settings(flags.FLAGS, _WITHOUT))
   except types.InputError as error:
     print(f'prepare_job: {error}', file=sys.stderr)
     sys.exit(2)
   finally:
     spark.stop()
-  for name, split in manifest.splits.items():
-    print(f'{name}: {split.rows:,} rows in {split.sessions:,} sessions')
-  for warning in manifest.report['warnings']:
-    print(f'Warning: {warning}', file=sys.stderr)
+  for line in (*summary.splits(manifest), *manifest.report['warnings']):
+    print(line)
 
 
 if __name__ == '__main__':
-  for name, text in _NEEDED.items():
-    flags.DEFINE_string(name, None, text, required=True)
-  for name in _TEXTS:
-    flags.DEFINE_string(name, getattr(_DEFAULT, name), _SAME)
-  for name in _COUNTS:
-    flags.DEFINE_integer(name, getattr(_DEFAULT, name), _SAME)
-  for name in _NUMBERS:
-    flags.DEFINE_float(name, getattr(_DEFAULT, name), _SAME)
-  for name in _LISTS:
-    flags.DEFINE_list(name, list(getattr(_DEFAULT, name)), _SAME)
-  flags.DEFINE_list('split', list(map(str, _DEFAULT.split)), _SAME)
+  prepare_command.define_settings(common.Definer(flags.FLAGS), _WITHOUT)
   app.run(main)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import pathlib
 from typing import NamedTuple
 
+from rmtl_jax.config import prepare_settings
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
-  fit as fit_lib,
-)
-from rmtl_jax.preparation import (
+  field_vectors,
+  fit,
   label_sql,
   lists,
   numbers,
@@ -20,6 +22,7 @@ from rmtl_jax.preparation import (
 )
 from rmtl_jax.preparation import users as users_lib
 from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.extending import known as known_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,40 +55,95 @@ class _Tables(NamedTuple):
   users: users_lib.UserNumbers
 
 
-def encode(fit: fit_lib.Fit) -> Encoded:
+def encode(
+  connection: sql.Connection,
+  rows: source.SourceTable,
+  places: sessionize.RowPlaces,
+  config: prepare_settings.PrepareConfig,
+  known: known_lib.Known | None = None,
+) -> Encoded:
   """Puts ids and scaled numbers in the place of values.
 
   Args:
-    fit: the rows, and what their values are looked up in.
+    rows: of a reader, with as-of features.
+    places: session, step and split of every row that is kept.
+    config: `min_count`, `max_values` and `as_of`.
+    known: bins, scales and vocabularies of data that is extended, by which the
+      new rows alone are encoded; None: they are fitted on train rows.
 
   Returns:
     The encoded rows, sorted by session and step.
   """
-  connection, rows, places = fit.connection, fit.rows, fit.places
+  placed = _placed(connection, rows, places.table)
   binned = [field for field in rows.fields if field.is_binned]
-  edges = fit.edges(binned)
-  featured = _with_bins(connection, fit.placed(places.table), binned, edges)
-  tables = _Tables(fit.vocabularies(featured), {}, {}, fit.users(featured))
+  if known is None:
+    # Train rows are known by their time alone, so fitting scans the view
+    # without the join with the places.
+    train = sql.create_view(
+      connection,
+      f'SELECT *, 0 AS split FROM {rows.view} WHERE {places.is_train()}',
+    )
+    edges = numbers.fit_bin_edges(connection, train, binned)
+    featured = _with_bins(connection, placed, binned, edges)
+    vocabularies = vocabulary.build_categorical(
+      connection,
+      train,
+      {
+        field.source_column: config.min_count
+        for field in rows.fields
+        if field.kind == 'categorical'
+      },
+    )
+    users = users_lib.number(connection, featured, rows)
+  else:
+    # A table, as every field reads the new rows again.
+    placed = sql.create_table(connection, f'FROM {placed} WHERE split = 2')
+    edges = {f.name: known.fields[f.name].details['edges'] for f in binned}
+    featured = _with_bins(connection, placed, binned, edges)
+    vocabularies = known.vocabularies(rows, featured)
+    users = known.users(rows, featured)
+  tables = _Tables(vocabularies, {}, {}, users)
   for field in rows.fields:
     column = field.source_column
+    width = known.fields[field.name].width if known else 0
+    most = width or field.width or config.max_values
     if field.has_own_lists:
-      tables.lists[column] = fit.own_lists(featured, field)
+      build = functools.partial(_build, connection, config, known, field.name)
+      tables.lists[column] = lists.encode_lists(
+        connection, featured, column, build, most, width
+      )
+    elif history.is_history(field):
+      # They see immature rows too: these were shown, though not trained on.
+      tables.histories[column] = history.encode_histories(
+        connection,
+        _placed(connection, rows, places.seen),
+        field.owner_column,
+        vocabularies[field.owner_column].table,
+        field.width,
+      )
     elif field.vocabulary_owner:
-      owner = tables.vocabularies[field.owner_column]
-      if history.is_history(field):
-        tables.histories[column] = fit.histories(field, owner)
-      else:
-        tables.lists[column] = fit.sequences(featured, field, owner)
+      owner = vocabularies[field.owner_column]
+      if known is not None:  # lists have values that no new row has
+        everything = known.grown[field.vocabulary_owner].everything
+        owner = dataclasses.replace(owner, table=f'(FROM {everything})')
+      tables.lists[column] = lists.encode_sequences(
+        connection, featured, column, owner, most, width
+      )
   table = _apply(connection, featured, rows, places, tables)
-  fields = fit.fields(table, edges, tables.vocabularies, tables.lists)
+  if known is None:
+    fields = fit.fit_fields(
+      connection, table, rows, config, edges, vocabularies, tables.lists
+    )
+  else:
+    fields = known.grown_fields()
   return Encoded(
     table=table,
-    columns=_columns(rows, fields, fit.first_row),
+    columns=_columns(rows, fields, known.first_row if known else 0),
     fields=fields,
     vocabularies={
       field.name: tables.lists[field.column].values
       if field.kind == 'multi_valued'
-      else tables.vocabularies[field.column]
+      else vocabularies[field.column]
       for field in fields
       if field.has_vocabulary
     },
@@ -93,7 +151,47 @@ def encode(fit: fit_lib.Fit) -> Encoded:
       column.removeprefix('m_'): found.cut
       for column, found in tables.lists.items()
     },
-    users=tables.users.table,
+    users=users.table,
+  )
+
+
+def _build(
+  connection: sql.Connection,
+  config: prepare_settings.PrepareConfig,
+  known: known_lib.Known | None,
+  name: str,
+  counts: str,
+) -> vocabulary.Vocabulary:
+  """The vocabulary of a query of values and their counts."""
+  if known is None:
+    return vocabulary.build(connection, counts, config.min_count)
+  return known.grow(name, counts)
+
+
+def write_vocabularies(
+  connection: sql.Connection, encoded: Encoded, directory: pathlib.Path
+) -> tuple[tuple[manifest_lib.Field, ...], tuple[str, ...]]:
+  """Writes DIRECTORY/vocabulary and DIRECTORY/vectors.
+
+  Returns:
+    The fields for the manifest, and warnings for the report.
+  """
+  (directory / 'vocabulary').mkdir()
+  for name, one in encoded.vocabularies.items():
+    one.write(connection, directory / 'vocabulary' / f'{name}.parquet')
+  return field_vectors.write(
+    connection, encoded.fields, encoded.vocabularies, directory
+  )
+
+
+def _placed(
+  connection: sql.Connection, rows: source.SourceTable, table: str
+) -> str:
+  """Makes a view of the rows that have a place in a table, with it."""
+  return sql.create_view(
+    connection,
+    'SELECT r.*, p.session_id, p.split, p.step, p.position'
+    f' FROM {rows.view} r JOIN {table} p ON r.row_id = p.row_id',
   )
 
 

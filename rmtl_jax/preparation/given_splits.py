@@ -53,12 +53,9 @@ def sql_by_column(
     types.InputError: a value that names no split; names file, column and row.
   """
   values = column_values(options.split_values)
-  column = sql.quote(raw.PREFIX + options.split_column)
-  kind = sql.column_types(connection, table.name)[
-    raw.PREFIX + options.split_column
-  ]
+  value = sql.value_text(sql.quote(raw.PREFIX + options.split_column))
   cases = ' '.join(
-    f'WHEN {_is_one_of(column, kind, values[name])} THEN {i}'
+    f'WHEN {value} IN ({", ".join(map(sql.literal, values[name]))}) THEN {i}'
     for i, name in enumerate(manifest_lib.SPLITS)
     if values[name]
   )
@@ -69,19 +66,6 @@ def sql_by_column(
     [(options.split_column, f'{found} IS NULL', expected_value(options))],
   )
   return found
-
-
-def _is_one_of(column: str, kind: str, values: Sequence[str]) -> str:
-  """SQL of whether a value, as text or as a time, is one of the given.
-
-  2024-05-01 stands for its first moment.
-  """
-  texts = ', '.join(map(sql.literal, values))
-  same = f'{sql.value_text(column)} IN ({texts})'
-  if not kind.startswith('TIMESTAMP'):
-    return same
-  typed = ', '.join(f'TRY_CAST({sql.literal(v)} AS {kind})' for v in values)
-  return f'({same} OR coalesce({column} IN ({typed}), FALSE))'
 
 
 def expected_value(options: prepare_settings.PrepareConfig) -> str:

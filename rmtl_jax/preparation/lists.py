@@ -30,83 +30,43 @@ def encode_lists(
   connection: sql.Connection,
   rows: str,
   column: str,
-  min_count: int,
+  build: Callable[[str], vocabulary.Vocabulary],
   max_values: int,
+  width: int = 0,
 ) -> ListEncoding:
-  """Fits a multi-valued field's vocabulary on train and applies it.
+  """Encodes a multi-valued field by the vocabulary of its values.
 
   Values beyond the slots are neither kept nor counted in the vocabulary.
 
   Args:
     rows: table or view with the column and `split` (0 is train).
-    min_count: least count of a value with its own row.
-    max_values: most slots.
-  """
-  keys = _distinct(connection, rows, column)
-  width = sql.fetch_value(
-    connection,
-    f'SELECT greatest(1, least({max_values}, coalesce(max(array_length(key)),'
-    ' 1)))'
-    f' FROM {keys} WHERE train > 0',
-  )
-  return _encode_distinct(
-    connection,
-    keys,
-    width,
-    lambda flat: vocabulary.build(
-      connection, _counts(flat, 'train'), min_count
-    ),
-  )
-
-
-def encode_lists_by(
-  connection: sql.Connection,
-  rows: str,
-  column: str,
-  width: int,
-  build: Callable[[str], vocabulary.Vocabulary],
-) -> ListEncoding:
-  """Encodes a multi-valued field of known width.
-
-  Args:
-    rows: table or view with the column and `split`.
-    width: slots.
     build: makes the vocabulary of a query that gives `key` and `count` of the
-      values within the slots.
+      values within the slots, of train or where slots are known of all rows.
+    max_values: most slots.
+    width: slots, where they are known; 0 for the longest list of train.
   """
   keys = _distinct(connection, rows, column)
-  return _encode_distinct(
-    connection, keys, width, lambda flat: build(_counts(flat, 'count'))
-  )
-
-
-def _counts(flat: str, rows: str) -> str:
-  """A query of values and their counts; `rows` is the column of counts."""
-  return (
-    f'SELECT value AS key, sum({rows})::BIGINT AS count FROM {flat}'
-    ' GROUP BY value'
-  )
-
-
-def _encode_distinct(
-  connection: sql.Connection,
-  keys: str,
-  width: int,
-  build: Callable[[str], vocabulary.Vocabulary],
-) -> ListEncoding:
-  """Encodes distinct lists by the vocabulary of a table of their values."""
+  counted = 'count' if width else 'train'
+  if not width:
+    width = sql.fetch_value(
+      connection,
+      f'SELECT greatest(1, least({max_values}, coalesce(max('
+      f'array_length(key)), 1))) FROM {keys} WHERE train > 0',
+    )
   cut = sql.fetch_value(
     connection,
     f'SELECT coalesce(sum(greatest(array_length(key) - {width}, 0) * count), 0)'
-    '::BIGINT'
-    f' FROM {keys}',
+    f'::BIGINT FROM {keys}',
   )
   flat = sql.create_table(
     connection,
     'SELECT list, train, count, key[slot] AS value, slot'
     f' FROM {_slots(keys, f"least(array_length(key), {width})")}',
   )
-  values = build(flat)
+  values = build(
+    f'SELECT value AS key, sum({counted})::BIGINT AS count FROM {flat}'
+    ' GROUP BY value'
+  )
   table = sql.create_table(
     connection,
     'SELECT any_value(k.key) AS key,'

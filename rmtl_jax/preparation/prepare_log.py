@@ -23,7 +23,6 @@ from rmtl_jax.data import manifest_file, reading
 from rmtl_jax.preparation import (
   counts,
   encode,
-  fit,
   in_memory,
   label_statistics,
   source,
@@ -42,7 +41,8 @@ from rmtl_jax.preparation.as_of import as_of_features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import tastes as asof_tastes
 from rmtl_jax.preparation.extending import base as base_lib
-from rmtl_jax.preparation.extending import extend, known
+from rmtl_jax.preparation.extending import extend
+from rmtl_jax.preparation.extending import known as known_lib
 from rmtl_jax.preparation.extending import past as past_lib
 from rmtl_jax.preparation.raw import raw_files as raw
 
@@ -52,11 +52,6 @@ Progress = Callable[[str, float], None]
 _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 # Those that are recorded only where they are given.
 _RECORDED_IF = ('since', 'until')
-# What splits a log of few times or long sessions.
-_FEW_SESSIONS = 10
-_OTHER_SPLITS = (
-  '; --split_by=random draws sessions, --split_column reads a column'
-)
 
 
 def prepare(
@@ -180,24 +175,24 @@ def run(
     places, duplicates = _find_places(connection, rows, config, rule, end)
     rows = logged = split_rules.without_split(connection, rows)
     if past is None:
-      check_split(rows, places, config, rule)
+      _check_split(rows, places, config.raw_dir or config.source, rule)
       rows = asof.add_features(connection, rows, places, config)
-      fitted = fit.Fit(connection, rows, places, config)
     else:
       rows = extend.add_features(rows, past, places)
-      fitted = known.Known(rows, places, past)
     progress('encode', 0.55)
-    encoded = encode.encode(fitted)
+    known = known_lib.Known(past) if past else None
+    encoded = encode.encode(connection, rows, places, config, known)
     kept = {field.name for field in encoded.fields}
     rows = asof_groups.without_fields(
       rows, [field.name for field in rows.fields if field.name not in kept]
     )
     progress('write', 0.8)
-    fields, lines = fitted.write(
-      encoded.fields, encoded.vocabularies, directory
-    )
-    encoded = dataclasses.replace(encoded, fields=fields)
-    rows = dataclasses.replace(rows, warnings=rows.warnings + lines)
+    if known is None:
+      fields, lines = encode.write_vocabularies(connection, encoded, directory)
+      encoded = dataclasses.replace(encoded, fields=fields)
+      rows = dataclasses.replace(rows, warnings=rows.warnings + lines)
+    else:
+      known.write_vocabularies(directory)
     files = writer.write_parts(
       connection,
       encoded,
@@ -300,45 +295,29 @@ def _find_places(
   return places, numbered.duplicates
 
 
-def check_split(
+def _check_split(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
-  config: prepare_settings.PrepareConfig,
+  where: str,
   rule: split_rules.SplitRule,
 ) -> None:
   """Refuses a split without rows.
 
-  Args:
-    places: of all rows; only their counts are read.
-    config: `raw_dir` and `source`, for the error.
-    rule: how rows were split, for the error.
-
   Raises:
     types.InputError: names the split.
   """
-  where = config.raw_dir or config.source
   for name, count, immature in zip(
-    manifest_lib.SPLITS, places.rows, places.immature, strict=False
+    manifest_lib.SPLITS, places.rows, places.immature, strict=True
   ):
-    if immature and not count:
-      raise types.InputError(
-        f'{where}: {name} would be empty: {warning_lines.fastest(rows)}, which'
-        f' is longer than {name}, so at its end no label is known'
-      )
-    if not count:
-      other = _OTHER_SPLITS if rule.by_time else ''
-      read = sum(places.rows) + sum(places.dropped) + sum(places.immature)
-      sessions = sum(places.sessions)
-      few = 'too few sessions: ' if sessions < _FEW_SESSIONS else ''
-      raise types.InputError(
-        f'{where}: {few}{_count(read, "row")} in'
-        f' {_count(sessions, "session")} cannot be split'
-        f' {rule.words}: {name} would be empty{other}'
-      )
-
-
-def _count(number: int, noun: str) -> str:
-  return f'{number} {noun}' + ('' if number == 1 else 's')
+    if count:
+      continue
+    why = f'the log has {sum(places.sessions):,} sessions'
+    if immature:
+      why = f'{warning_lines.fastest(rows)}, so at its end no label is known'
+    raise types.InputError(
+      f'{where}: split {rule.words}, {name} would be empty: {why}; --split_by'
+      ' can split otherwise'
+    )
 
 
 def _report(
@@ -354,7 +333,7 @@ def _report(
   return {
     'raw_rows': rows.table.rows,
     **rows.counts,
-    'dropped': count_dropped(rows, places, duplicates),
+    'dropped': _count_dropped(rows, places, duplicates),
     'cut_values': encoded.cut_values,
     'session_rows': counts.session_rows(connection, encoded.table),
     **({'as_of_left_out': rows.as_of_left_out} if rows.as_of_left_out else {}),
@@ -368,7 +347,7 @@ def _report(
   }
 
 
-def count_dropped(
+def _count_dropped(
   rows: source.SourceTable, places: sessions.RowPlaces, duplicates: int
 ) -> dict[str, int]:
   """Rows that were dropped, by reason.

@@ -31,13 +31,11 @@ class NumberedRows:
     table: DuckDB table with `session_number` BIGINT (in key order), `begins`
       (whether a row is its session's first), `timestamp` BIGINT, `row_id`
       BIGINT and the carried columns; `rowid` is the position.
-    rows: its rows.
     duplicates: number of exact duplicates.
     left_out: table of the `row_id` of dropped duplicates; empty if none.
   """
 
   table: str
-  rows: int
   duplicates: int
   left_out: str = ''
 
@@ -174,15 +172,14 @@ def number_sessions(
     gap = 'true'
   marked = _mark(connection, ordered, list(keys), kept, gap)
   sql.drop_tables(connection, ordered)
-  rows = sql.count_rows(connection, marked)
   if not identity:
-    return NumberedRows(marked, rows, 0)
+    return NumberedRows(marked, 0)
   duplicates = _find_duplicates(connection, marked, relation, identity)
   found = sql.count_rows(connection, duplicates)
   if not found or not drop:
-    return NumberedRows(marked, rows, found)
+    return NumberedRows(marked, found)
   table = _without(connection, marked, duplicates, kept)
-  return NumberedRows(table, rows - found, found, duplicates)
+  return NumberedRows(table, found, duplicates)
 
 
 def split_sessions(

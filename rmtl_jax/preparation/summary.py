@@ -54,41 +54,24 @@ def warnings(sentences: Iterable[str]) -> list[str]:
 
 
 def splits(manifest: manifest_lib.Manifest) -> list[str]:
-  """Lines of a table: rows, sessions, rates and start of every split.
+  """Lines of two tables: rows and start of every split, rates of every task.
 
-  The rates of many tasks are a separate table, a line for each task. A
-  number that is never 0, or a level, has no rate but a mean, below.
+  A number that is never 0, or a level, has no rate but a mean, below.
   """
   rated = {
     task.name: task.name if task.is_binary else f'{task.name} not 0'
     for task in manifest.tasks
     if task.is_binary or task.statistics.get('zeros')
   }
-  header = ['split', 'rows', 'sessions', *rated.values(), 'from (UTC)']
-  rows = [header]
+  counts = [['split', 'rows', 'sessions', 'from (UTC)']]
   for name, split in manifest.splits.items():
-    rates = [_rate(split, task) for task in rated]
-    rows.append(
-      [
-        name,
-        f'{split.rows:,}',
-        f'{split.sessions:,}',
-        *rates,
-        _time(split.start_ms),
-      ]
-    )
-  lines = _table(rows)
-  if cells.cell_len(lines[0]) <= terminal.COLUMNS:
-    return [*lines, *_means(manifest)]
-  counts = [[*row[:3], row[-1]] for row in rows]
-  by_task = zip(*(row[3:-1] for row in rows[1:]), strict=True)
-  rates = [[name, *values] for name, values in zip(rated, by_task, strict=True)]
-  return [
-    *_table(counts),
-    '',
-    *_table([['label not 0', *manifest.splits], *rates]),
-    *_means(manifest),
-  ]
+    shown = [f'{split.rows:,}', f'{split.sessions:,}', _time(split.start_ms)]
+    counts.append([name, *shown])
+  rates = [['label', *manifest.splits]]
+  for task, name in rated.items():
+    of_splits = [_rate(split, task) for split in manifest.splits.values()]
+    rates.append([name, *of_splits])
+  return [*_table(counts), '', *_table(rates), *_means(manifest)]
 
 
 def _means(manifest: manifest_lib.Manifest) -> list[str]:

@@ -34,12 +34,10 @@ def check(
   """
   faults: list[raw.Fault] = []
   if table.has_time:
-    column, condition, expected = time_fault(
-      table.time_column, any_dates or table.any_dates
-    )
-    faults.append(
-      (column, condition, f'{expected} (--any_dates: from 1900 on)')
-    )
+    takes_all = any_dates or table.any_dates
+    column, condition, expected = time_fault(table.time_column, takes_all)
+    remedy = '' if takes_all else '; --any_dates takes those from 1900 on'
+    faults.append((column, condition, expected + remedy))
   keys = [
     name
     for name, given in (

@@ -3,7 +3,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from rmtl_jax.preparation import lists
+from rmtl_jax.preparation import lists, vocabulary
 
 
 @pytest.fixture
@@ -15,7 +15,13 @@ def connection():
 
 def encode(connection, rows, min_count=1, max_values=8):
   connection.executemany('INSERT INTO log VALUES (?, ?)', rows)
-  found = lists.encode_lists(connection, 'log', 'm', min_count, max_values)
+  found = lists.encode_lists(
+    connection,
+    'log',
+    'm',
+    lambda counts: vocabulary.build(connection, counts, min_count),
+    max_values,
+  )
   ids = connection.execute(f'SELECT key, ids FROM {found.table}').fetchall()
   words = connection.execute(
     f'SELECT value FROM {found.values.table} ORDER BY id'

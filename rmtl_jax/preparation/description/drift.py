@@ -9,7 +9,6 @@ independent rows, it is about (groups - 1) (1 / n + 1 / m) for n and m rows.
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,31 +16,31 @@ import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.preparation.description import described_splits
 
 Record = dict[str, Any]
 
 TRAIN, *OTHERS = manifest_lib.SPLITS
 # Groups of a category: row 0, this many values, the rest.
 _MOST_VALUES = 50
-BINS = 10
+_BINS = 10
 # Numbers are at most 1e30 (numbers.Normalisation); NaN is above, as DuckDB and
 # NumPy sort it.
 _ABOVE_ALL = 2e30
 # Rows that every group has at least, so that its logarithm is finite.
 _PRIOR = 0.5
-ALIKE, DIFFERENT = 0.1, 0.25
+DIFFERENT = 0.25
 
 
 def of_fields(
   connection: sql.Connection,
-  data_dir: pathlib.Path,
+  rows: Mapping[str, str],
   manifest: manifest_lib.Manifest,
-  progress: Callable[[str, float], None] = lambda label, fraction: None,
+  progress: Callable[[str, float], None],
 ) -> list[Record]:
   """Compares every field between train and the other splits.
 
   Args:
+    rows: SQL of the rows of every split.
     progress: called with a label and the fraction done.
 
   Returns:
@@ -49,30 +48,27 @@ def of_fields(
     ''); `unseen` {split: share of values without their own row or without a
     train row}, empty for numbers; `psi` and `chance` {split: index, and what it
     is without drift}.
-
-  Raises:
-    types.InputError: a file that can't be read; names it.
   """
   found = []
-  with described_splits.scan(data_dir, manifest) as rows:
-    for i, field in enumerate(manifest.fields):
-      progress('fields', i / len(manifest.fields))
-      if field.kind == 'numeric':
-        groups, unseen = _of_number(connection, data_dir, rows, field), {}
-      else:
-        groups, unseen = _of_vocabulary(connection, data_dir, rows, field)
-      compared = {n: psi(groups[TRAIN], groups[n]) for n in OTHERS}
-      found.append(
-        {
-          'name': field.name,
-          'kind': field.kind,
-          'size': field.size,
-          'as_of': field.details.get('as_of', ''),
-          'unseen': unseen,
-          'psi': {name: index for name, (index, _) in compared.items()},
-          'chance': {name: chance for name, (_, chance) in compared.items()},
-        }
-      )
+  for i, field in enumerate(manifest.fields):
+    progress('fields', i / len(manifest.fields))
+    unseen: dict[str, float] = {}
+    if field.kind == 'numeric':
+      groups = _count_bins(connection, rows, field)
+    else:
+      groups, unseen = _count_values(connection, rows, field)
+    compared = {name: psi(groups[TRAIN], groups[name]) for name in OTHERS}
+    found.append(
+      {
+        'name': field.name,
+        'kind': field.kind,
+        'size': field.size,
+        'as_of': field.details.get('as_of', ''),
+        'unseen': unseen,
+        'psi': {name: index for name, (index, _) in compared.items()},
+        'chance': {name: chance for name, (_, chance) in compared.items()},
+      }
+    )
   return found
 
 
@@ -105,23 +101,25 @@ def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
   return float(((q - p) * np.log(q / p)).sum()), float(chance)
 
 
-def _of_number(
+def _count_bins(
   connection: sql.Connection,
-  data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
 ) -> dict[str, np.ndarray]:
-  """How many rows of each split lie between train's deciles; NaN is last."""
+  """Counts the rows of every split between train's deciles.
+
+  Missing values, which are NaN, are above the last one.
+  """
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
   if not quantiles:
-    ends = ', '.join(str(i / BINS) for i in range(BINS + 1))
+    ends = ', '.join(str(i / _BINS) for i in range(_BINS + 1))
     quantiles = sql.fetch_value(
       connection,
       f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}'
       f' WHERE isfinite({column})',
-    )
-  edges = np.unique(np.quantile(quantiles or [0.0], np.arange(1, BINS) / BINS))
+    ) or [0.0]
+  edges = np.unique(np.quantile(quantiles, np.arange(1, _BINS) / _BINS))
   if field.details.get('missing'):
     edges = np.append(edges, _ABOVE_ALL)
   place = ' + '.join(
@@ -130,74 +128,51 @@ def _of_number(
   )
   counts = {}
   for name, relation in rows.items():
-    found = connection.execute(
-      f'SELECT {place} AS bin, count(*) FROM {relation} GROUP BY bin'
-    ).fetchall()
-    if any(at is None for at, _ in found):
-      raise described_splits.broken(
-        data_dir / name, field.column, 'no value in a row'
-      )
     counts[name] = np.zeros(len(edges) + 1)
-    for at, count in found:
+    for at, count in connection.execute(
+      f'SELECT {place} AS bin, count(*) FROM {relation} GROUP BY bin'
+    ).fetchall():
       counts[name][at] = count
   return counts
 
 
-def _of_vocabulary(
+def _count_values(
   connection: sql.Connection,
-  data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-  """How many values of each split are in each group of a vocabulary.
-
-  The groups are row 0, train's most frequent values, and the rest. Values
-  without a train row, which extended data have, count as row 0.
+  """Counts row 0, train's most frequent values and the rest, by split.
 
   Returns:
-    The counts, and the share of row 0 in each split.
+    The counts, of a list those of its values; and the share of values without
+    their own row in the vocabulary, or without a train row.
   """
-  counts = {
-    name: _count_values(connection, data_dir / name, relation, field)
-    for name, relation in rows.items()
-  }
-  train = counts[TRAIN]
-  untrained = np.flatnonzero(train[1:] == 0) + 1
-  if field.vocabulary_owner is not None and len(untrained):
-    # A value's row is trained by the field that lends it, too.
-    column = sql.quote(f'f_{field.vocabulary_owner}')
-    found = connection.execute(
-      f'SELECT DISTINCT CAST({column} AS BIGINT) AS v FROM {rows[TRAIN]}'
-    ).fetchnumpy()
-    untrained = np.setdiff1d(untrained, np.ma.filled(found['v'], 0))
-  frequent = np.argsort(-train[1:], kind='stable')[:_MOST_VALUES] + 1
-  ids = np.append(0, frequent[~np.isin(frequent, untrained)])
-  groups, unseen = {}, {}
-  for name, count in counts.items():
-    shown = count[ids]
-    shown[0] += count[untrained].sum()
-    groups[name] = np.append(shown, count.sum() - shown.sum())
-    unseen[name] = float(shown[0] / max(count.sum(), 1))
-  return groups, unseen
-
-
-def _count_values(
-  connection: sql.Connection,
-  where: pathlib.Path,
-  relation: str,
-  field: manifest_lib.Field,
-) -> np.ndarray:
-  """How often a split has each row of a vocabulary, i64[size]."""
   column = sql.quote(field.column)
   value = f'unnest({column})' if field.kind == 'multi_valued' else column
-  found = connection.execute(
-    f'SELECT v, count(*) AS n FROM (SELECT CAST({value} AS BIGINT) AS v'
-    f' FROM {relation}) GROUP BY v'
-  ).fetchnumpy()
-  places = np.ma.filled(found['v'], -1)
-  if len(places) and not 0 <= places.min() <= places.max() < field.size:
-    what = 'values outside of its vocabulary'
-    raise described_splits.broken(where, field.column, what)
-  counts = np.zeros(field.size, np.int64)
-  counts[places] = found['n']
-  return counts
+  counts = {}
+  for name, relation in rows.items():
+    found = connection.execute(
+      f'SELECT v, count(*) AS n FROM (SELECT CAST({value} AS BIGINT) AS v'
+      f' FROM {relation}) GROUP BY v'
+    ).fetchnumpy()
+    counts[name] = np.zeros(field.size, np.int64)
+    counts[name][found['v']] = found['n']
+  # Extended data have values without a train row, which count as row 0. A
+  # value's row is trained by the field that lends it, too.
+  is_trained = counts[TRAIN] > 0
+  if field.vocabulary_owner is not None:
+    owner = sql.quote(f'f_{field.vocabulary_owner}')
+    found = connection.execute(
+      f'SELECT DISTINCT CAST({owner} AS BIGINT) AS v FROM {rows[TRAIN]}'
+    ).fetchnumpy()
+    is_trained[found['v']] = True
+  is_trained[0] = False
+  top = np.argsort(-counts[TRAIN][1:], kind='stable')[:_MOST_VALUES] + 1
+  top = top[is_trained[top]]
+  groups, unseen = {}, {}
+  for name, of in counts.items():
+    blank, total = of[~is_trained].sum(), of.sum()
+    rest = total - blank - of[top].sum()
+    groups[name] = np.array([blank, *of[top], rest])
+    unseen[name] = float(blank / max(total, 1))
+  return groups, unseen

@@ -65,6 +65,7 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
   """Replaces everything that is fitted by what extended data has."""
   fields = {field.name: field for field in like.fields}
   build = vocabulary.build_categorical
+  encode_lists = lists.encode_lists
   encode_sequences = lists.encode_sequences
 
   def vocabulary_of(connection, name, keys):
@@ -96,20 +97,21 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
       if column not in left_out
     }
 
-  def multi_valued(connection, rows, column, min_count, max_values):
-    del min_count, max_values
+  def multi_valued(connection, rows, column, build, max_values, width):
+    del build, width
     name = column.removeprefix('m_')
-    return lists.encode_lists_by(
+    return encode_lists(
       connection,
       rows,
       column,
-      fields[name].width,
       lambda counts: vocabulary_of(
         connection, name, f'SELECT key FROM ({counts})'
       ),
+      max_values,
+      fields[name].width,
     )
 
-  def sequences(connection, rows, column, values, max_values):
+  def sequences(connection, rows, column, values, max_values, width):
     width = fields[column.removeprefix('m_')].width
     return encode_sequences(connection, rows, column, values, width, width)
 
