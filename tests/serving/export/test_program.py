@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -96,18 +94,6 @@ FORGED = {
     ),
     "operation 'stablehlo.",
   ),
-  'recursion': (
-    lambda text: text.replace(
-      'func.func public @main',
-      'func.func private @one(%x: tensor<f32>) -> tensor<f32> {\n'
-      ' %y = func.call @two(%x) : (tensor<f32>) -> tensor<f32>\n'
-      ' return %y : tensor<f32>\n}\n'
-      'func.func private @two(%x: tensor<f32>) -> tensor<f32> {\n'
-      ' %y = func.call @one(%x) : (tensor<f32>) -> tensor<f32>\n'
-      ' return %y : tensor<f32>\n}\nfunc.func public @main',
-    ),
-    'functions that call themselves',
-  ),
 }
 
 
@@ -118,24 +104,6 @@ def test_other_operations_are_refused(sound, name):
   with pytest.raises(types.InputError, match=r'^model\.bin: [^\n]*\Z') as error:
     program.read(data, 'model.bin')
   assert message in str(error.value)
-
-
-def test_records_that_are_not_those_of_the_program(sound):
-  function = program.read(sound, '')
-  wide = jax.ShapeDtypeStruct((4, 2), jnp.float32)
-  aval = jax.core.ShapedArray(wide.shape, wide.dtype)
-  for changes, message in (
-    (
-      {'in_avals': (aval, function.in_avals[1])},
-      'other arrays than its record',
-    ),
-    ({'out_avals': (aval,)}, 'other arrays than its record'),
-    ({'nr_devices': 2}, 'is for 2 devices'),
-    ({'module_kept_var_idx': (0,)}, 'leaves arguments out'),
-    ({'platforms': ('cpu',)}, 'other arrays than its record'),
-  ):
-    with pytest.raises(program.ProgramError, match=message):
-      program.check(dataclasses.replace(function, **changes))
 
 
 @pytest.mark.parametrize('end', [0, 9, 400, -200])
