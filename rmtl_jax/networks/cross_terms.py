@@ -10,6 +10,7 @@ adds nothing, and early stopping keeps those of few rows small.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -61,6 +62,14 @@ class Crosses(nnx.Module):
 
 def _name(first: int, second: int) -> str:
   return f'terms_{first}_{second}'
+
+
+def places_of(names: Sequence[str]) -> tuple[int, int] | None:
+  """The places of the two fields that a leaf of parameters crosses."""
+  if NAME not in names:
+    return None
+  _, first, second = names[-1].split('_')
+  return int(first), int(second)
 
 
 def wrap(

@@ -74,13 +74,12 @@ class Vectors(nnx.Module):
     return found @ self.kernel[...]
 
 
-def are_vectors(names: Sequence[str]) -> bool:
-  """Whether a leaf of parameters, named by its path, is a field's vectors."""
-  return (
-    len(names) > 1
-    and names[-2].startswith(_PREFIX)
-    and names[-1] in (FROZEN, _TRAINED)
-  )
+def field_of(names: Sequence[str]) -> str | None:
+  """The field whose vectors a leaf of parameters has, by the leaf's path."""
+  if len(names) < 2 or names[-1] not in (FROZEN, _TRAINED):
+    return None
+  prefix, found, field = names[-2].partition(_PREFIX)
+  return field if found and not prefix else None
 
 
 def fill(params: Any, vectors: Mapping[str, jax.Array]) -> Any:

@@ -19,11 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vocabulary_file
-from rmtl_jax.networks import from_settings, ignore
+from rmtl_jax.networks import ignore
 from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import start_rules
@@ -169,7 +168,7 @@ class Start:
       table = shapes['first']['table'].shape[-2]
       self.run.layout.check(self.source.config, table)
     restored = self._restore(stage, shapes)
-    moves = self._moves(stage)
+    moves = self._moves()
 
     def move(old, fresh, arrays, draws):
       key = jax.random.fold_in(loop.random_key(draws), _NOISE)
@@ -193,21 +192,15 @@ class Start:
       )
     return _read(self.source, name, template)
 
-  def _moves(self, stage: str) -> vocabulary_moves.Moves:
-    """How the parameters of a stage move, of the fields that networks see."""
-    specs, network = [], self.run.config.network
+  def _moves(self) -> vocabulary_moves.Moves:
+    """How parameters move, of the fields that networks see."""
+    specs = []
     for manifest in (self.source.manifest, self.run.manifest):
       spec = manifest.feature_spec()
       seen = ignore.view(spec, self.run.config.network)
-      if seen is not None:
-        network = ignore.without(self.run.config.network, spec, seen)
-        spec = seen.spec
-      specs.append(spec)
+      specs.append(spec if seen is None else seen.spec)
     rows = {n: one for n, one in self.rows.items() if n in specs[1].names}
-    axes = vocabulary_moves.find_axes(
-      lambda spec: _shapes(spec, stage, self.run.config, network), specs[1]
-    )
-    return vocabulary_moves.Moves(specs[0], specs[1], axes, rows)
+    return vocabulary_moves.Moves(specs[0], specs[1], rows)
 
 
 def find(
@@ -258,21 +251,6 @@ def _values(directory: pathlib.Path, field: manifest_lib.Field) -> pa.Array:
   except types.InputError as error:
     raise types.InputError(f'--start_from: {error}') from None
   return table['value'].combine_chunks()
-
-
-def _shapes(
-  spec: types.FeatureSpec,
-  stage: str,
-  config: config_lib.Config,
-  network: config_lib.NetworkConfig,
-) -> Any:
-  """Shapes of a stage's parameters."""
-  made = (
-    from_settings.make_critic(spec, network, config.critic)
-    if stage == 'critic'
-    else from_settings.make_actor(spec, config.backbone, network)
-  )
-  return jax.eval_shape(made.init, jax.eval_shape(lambda: jax.random.key(0)))
 
 
 def _record(run: workdir.Run, name: str) -> dict[str, Any]:

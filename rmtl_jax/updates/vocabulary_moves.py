@@ -8,7 +8,7 @@ Everything else is copied as it is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,13 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.networks import embeddings, pretrained
+from rmtl_jax.networks import cross_terms, embeddings, pretrained
 from rmtl_jax.updates import state as state_lib
 
 # Noise of new rows, in deviations of the field's values.
 NOISE = 0.1
-# Rows of every vocabulary of the spec with which axes are looked for.
-_PROBE = 2
 
 
 class Rows(NamedTuple):
@@ -38,18 +36,6 @@ class Rows(NamedTuple):
   has_new: bool
 
 
-class Axis(NamedTuple):
-  """An axis of a parameter along which a field's vocabulary runs.
-
-  Attributes:
-    number: of the axis.
-    field: the field's name.
-  """
-
-  number: int
-  field: str
-
-
 @dataclasses.dataclass(frozen=True)
 class Moves:
   """How parameters of one spec become those of another.
@@ -57,14 +43,11 @@ class Moves:
   Attributes:
     old: the fields of the run that is started from.
     new: the same fields, of the run that starts.
-    axes: of parameters, by `jax.tree_util.keystr` of their path, that are no
-      embedding tables (`find_axes`); crossed fields have two.
     rows: by name of the fields that own a vocabulary.
   """
 
   old: types.FeatureSpec
   new: types.FeatureSpec
-  axes: Mapping[str, tuple[Axis, ...]]
   rows: Mapping[str, Rows]
 
   @property
@@ -73,76 +56,21 @@ class Moves:
     return {name: one.source for name, one in self.rows.items()}
 
 
-def find_axes(
-  shapes: Callable[[types.FeatureSpec], Any], spec: types.FeatureSpec
-) -> dict[str, tuple[Axis, ...]]:
-  """The axes of parameters along which a vocabulary runs, tables aside.
-
-  Found by making one vocabulary after the other larger, each by a number of
-  its own: whatever a backbone numbers by a field is found, and nothing else.
+def _axes(names: Sequence[str], spec: types.FeatureSpec) -> dict[int, str]:
+  """The fields whose vocabularies a parameter's axes number, tables aside.
 
   Args:
-    shapes: the parameters' shapes for a spec.
-    spec: the fields; sizes don't matter.
+    names: the parameter's path.
+    spec: the fields.
 
-  Raises:
-    types.InputError: a parameter depends on vocabularies in another way.
+  Returns:
+    {axis, from the end: field}; crossed fields have two.
   """
-  growth = {field: 1 + field for field in range(len(spec.names))}
-  grown = {size: spec.names[field] for field, size in growth.items()}
-  plain = _leaves(shapes(_sized(spec, dict.fromkeys(growth, 0))))
-  found = {}
-  for path, leaf in _leaves(shapes(_sized(spec, growth))).items():
-    before = plain[path].shape
-    if state_lib.is_embedding(leaf.path) or before == leaf.shape:
-      continue
-    changed = [
-      (axis, now, then)
-      for axis, (now, then) in enumerate(zip(leaf.shape, before, strict=True))
-      if now != then
-    ]
-    if any(
-      then != _PROBE or now - then not in grown for _, now, then in changed
-    ):
-      raise types.InputError(
-        f'{path}: depends on the vocabularies in a way that can not be mapped'
-        ' to others'
-      )
-    found[path] = tuple(
-      Axis(axis, grown[now - then]) for axis, now, then in changed
-    )
-  return found
-
-
-class _Leaf(NamedTuple):
-  path: Any
-  shape: tuple[int, ...]
-
-
-def _leaves(tree: Any) -> dict[str, _Leaf]:
-  return {
-    jax.tree_util.keystr(path): _Leaf(path, leaf.shape)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
-
-
-def _sized(
-  spec: types.FeatureSpec, growth: Mapping[int, int]
-) -> types.FeatureSpec:
-  """The spec with tiny vocabularies, each grown by a different number."""
-  count = len(spec.categorical)
-  multi = []
-  for i, ((_, width), owner) in enumerate(
-    zip(spec.multi_valued, embeddings.owners(spec), strict=True)
-  ):
-    field = count + i if owner is None else owner
-    multi.append((_PROBE + growth[field], width))
-  return dataclasses.replace(
-    spec,
-    categorical=tuple(_PROBE + growth[f] for f in range(count)),
-    multi_valued=tuple(multi),
-    distinct=(),
-  )
+  places = cross_terms.places_of(names)
+  if places:
+    return {-3: spec.names[places[0]], -2: spec.names[places[1]]}
+  field = pretrained.field_of(names)
+  return {-2: field} if field else {}
 
 
 def move(
@@ -171,18 +99,19 @@ def move(
       return fresh_leaf
     if state_lib.is_embedding(path):
       return _table(moves, old_leaf, fresh_leaf, arrays, key)
-    as_fresh = pretrained.are_vectors(names)
+    near_row_0 = pretrained.field_of(names) is None
     new_leaf = old_leaf
-    for axis in moves.axes.get(jax.tree_util.keystr(path), ()):
-      rows = moves.rows[axis.field]
+    for axis, field in _axes(names, moves.new).items():
+      rows = moves.rows[field]
+      axis %= new_leaf.ndim
       shape = list(new_leaf.shape)
-      shape[axis.number] = len(rows.source)
+      shape[axis] = len(rows.source)
       # With two axes these are terms of pairs, and new ones are zero.
       is_whole = tuple(shape) == fresh_leaf.shape
       fresh = fresh_leaf if is_whole else jnp.zeros(shape, fresh_leaf.dtype)
-      parts = _Part(new_leaf, fresh, axis.number)
-      near = rows.has_new and not as_fresh
-      new_leaf = _filled(near, parts, arrays[axis.field], key)
+      parts = _Part(new_leaf, fresh, axis)
+      near = rows.has_new and near_row_0
+      new_leaf = _filled(near, parts, arrays[field], key)
     return new_leaf
 
   leaves = jax.tree_util.tree_leaves_with_path(old)

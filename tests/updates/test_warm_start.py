@@ -10,7 +10,6 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.networks import backbone_registry, embeddings, from_settings
 from rmtl_jax.updates import vocabulary_moves
-from tests import paper
 from tests.networks import small
 
 pytestmark = pytest.mark.slow
@@ -46,43 +45,29 @@ def rows(source):
   return vocabulary_moves.Rows(source, bool((source < 0).any()))
 
 
-def moves(shapes, sources=None):
-  return vocabulary_moves.Moves(
-    OLD,
-    NEW,
-    vocabulary_moves.find_axes(shapes, NEW),
-    {name: rows(one) for name, one in (sources or SOURCES).items()},
-  )
+MOVES = vocabulary_moves.Moves(
+  OLD, NEW, {name: rows(one) for name, one in SOURCES.items()}
+)
 
 
 def actor(spec, backbone, config):
   return from_settings.make_actor(spec, backbone, config)
 
 
-def critic(spec, _, config):
-  settings = paper.critic(form='separate')
-  return from_settings.make_critic(spec, config, settings)
-
-
 def moved(make, old_params, seed=1):
-  def shapes(spec):
-    return jax.eval_shape(make(spec).init, jax.random.key(0))
-
-  found = moves(shapes)
   fresh = small.params(make(NEW), seed)
 
   def move(old_params, fresh, arrays):
     key = jax.random.key(2)
-    return vocabulary_moves.move(found, old_params, fresh, arrays, key)
+    return vocabulary_moves.move(MOVES, old_params, fresh, arrays, key)
 
-  return small.jit(move)(old_params, fresh, found.arrays)
+  return small.jit(move)(old_params, fresh, MOVES.arrays)
 
 
 def seen_inputs():
   """Rows of the new data with values that both vocabularies have."""
   made = small.inputs(NEW, lanes=2, slots=4)
   segment = np.array([[1, 1, 2, 2], [3, 3, 3, 4]], np.int32)
-  time = np.arange(4, dtype=np.int32)[None] + np.zeros((2, 1), np.int32)
   known = {
     n: [i for i, s in enumerate(one) if s >= 0] for n, one in SOURCES.items()
   }
@@ -99,7 +84,6 @@ def seen_inputs():
     categorical=np.stack(columns, -1),
     multi_valued=np.concatenate(lists, -1),
     segment=segment,
-    time=time,
   )
   names = ('user', 'item', 'since', 'tags', 'tags', 'item', 'item', 'item')
   values = np.concatenate([new.categorical, new.multi_valued], -1)
