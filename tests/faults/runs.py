@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from rmtl_jax.results import trained_ensemble
@@ -126,15 +125,6 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
   trained = trained_ensemble.restore(
     found, models.Models(found.manifest.feature_spec())
   )
-  states = []
-  for member in found.members:
-    store = member.unfinished()
-    newest = store.restore(lambda record: None)
-    store.close()
-    assert newest is not None
-    place = store.directory / str(newest.step) / 'arrays'
-    arrays = ocp.StandardCheckpointer().restore(place)
-    states.append((newest.step, _digests(arrays)))
   return {
     'metrics': signals.without_times(record),
     'history': [signals.without_times(entry) for entry in history],
@@ -143,8 +133,6 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
       for one in trained.members
     ],
     'best_epochs': {name: trained.best_epochs(name) for name in trained.actors},
-    # The optimizers' states too.
-    'states': states,
   }
 
 

@@ -187,6 +187,7 @@ def _inject(shim, place, name, sample, kinds) -> str:
   code, said = _run(shim, place, job)
   assert code == 0 and job.check(place), said
   count = int((shim.parent / 'count').read_text())
+  assert count > 10
   # The last calls are those that publish.
   early, last = (
     range(1, count - sample // 2 + 1),
@@ -208,7 +209,7 @@ def _inject(shim, place, name, sample, kinds) -> str:
   ('name', 'kinds'), [('prepare', (FULL, KILLED)), ('export', (KILLED,))]
 )
 def test_some_calls_of_prepare_and_export(shim, tmp_path, name, kinds):
-  _inject(shim, tmp_path / 'place', name, 2, kinds)
+  print('\n' + _inject(shim, tmp_path / 'place', name, 2, kinds))
 
 
 @pytest.mark.long

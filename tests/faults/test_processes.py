@@ -14,7 +14,7 @@ from rmtl_jax.runtime import checkpoints
 from tests import tiny
 from tests.faults import runs
 
-# One stage of which an epoch has hundreds of dispatches.
+# One stage of which an epoch has dozens of dispatches.
 FLAGS = (
   '--stage=pretrain',
   '--preset=paper',
@@ -22,7 +22,7 @@ FLAGS = (
   '--config.batch.lanes=1',
   '--config.batch.lane_length=8',
   '--config.batch.steps_per_dispatch=1',
-  '--config.pretrain.max_epochs=6',
+  '--config.pretrain.max_epochs=3',
   '--config.pretrain.patience=99',
   '--config.checkpoint_minutes=0',
   *runs.SMALL,
@@ -40,7 +40,7 @@ def _finish(path, data) -> str:
 def undisturbed(tmp_path_factory):
   """A directory with the data and a run of one stage."""
   path = tmp_path_factory.mktemp('undisturbed')
-  tiny.write_prepared(path / 'data', sessions=200)
+  tiny.write_prepared(path / 'data', sessions=80)
   assert not _finish(path / 'run', path / 'data')
   return path
 
