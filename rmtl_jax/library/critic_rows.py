@@ -11,8 +11,7 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import critic_statistics
-from rmtl_jax.ops import rewards, task_losses
-from rmtl_jax.results import trained_ensemble
+from rmtl_jax.results import figures, trained_ensemble
 from rmtl_jax.runtime import programs, workdir
 from rmtl_jax.training import split_data
 
@@ -61,17 +60,7 @@ def row_values(
   if not members:
     raise types.InputError(f'{path}: no critics; rmtl train adds them')
   host, config = rows.host, run.config.critic
-  reward = task_losses.reward_function(host.losses)
-  returns = [
-    critic_statistics.discounted_returns(
-      np.asarray(
-        rewards.observed(reward(one.policy, host.labels), host.sample_weight)
-      ),
-      host.session,
-      config.discount,
-    )
-    for one in members
-  ]
+  returns = [figures.returns(one.policy, host, config) for one in members]
   return RowValues(
     np.asarray(host.session),
     critic_statistics.rows_remaining(host.session),

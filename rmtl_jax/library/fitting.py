@@ -72,16 +72,6 @@ class Scratch:
     weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def make_place(
-  given: str | os.PathLike[str] | None,
-) -> tuple[Scratch | None, pathlib.Path]:
-  """RUN, and what removes it if it is private."""
-  if given is not None:
-    return None, pathlib.Path(given)
-  scratch = Scratch()
-  return scratch, scratch.path
-
-
 def options(given: Mapping[str, Any]) -> dict[str, Any]:
   """Settings of PrepareConfig, checked before anything is written.
 
@@ -249,14 +239,6 @@ def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
         raise types.InputError(
           f'{place}: was fitted with another {what}; name another workdir'
         )
-
-
-def copy_asked(source: pathlib.Path, place: pathlib.Path) -> None:
-  """Gives a refit what was asked for, and the table, of the first fit."""
-  for name in (LOG, _SCHEMA, FILE):
-    if (source / name).is_file() and not (place / name).exists():
-      durable.copy_file(source / name, place / f'.{name}.partial')
-      durable.replace(place / f'.{name}.partial', place / name)
 
 
 def read_start(path: str | os.PathLike[str]) -> Start:

@@ -175,7 +175,8 @@ class Ranker:
     trackers = () if self.tracker is None else self.tracker
     trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
     tracking.check(trackers)
-    scratch, place = fitting.make_place(self.workdir)
+    scratch = None if self.workdir else fitting.Scratch()
+    place = scratch.path if scratch else pathlib.Path(self.workdir or '')
     asked = {
       'schema': schema,
       'prepare': options,
@@ -207,38 +208,6 @@ class Ranker:
       *record['warnings'],
       *_leaks(self.metrics_),
     ):
-      warnings.warn(line, stacklevel=2)
-    return self
-
-  def refit(self, workdir: str | os.PathLike[str] | None = None) -> Ranker:
-    """Trains the fitted model again, with validation rows too; returns self.
-
-    They have chosen epochs, members' weights and the calibration, which stay as
-    they are (docs/every_day.md).
-    What predicts from now on is stage 1 of the new model, and `metrics_` and
-    all else that a fitted one has is of it; the same call with `workdir` goes
-    on where it was cut off.
-
-    Args:
-      workdir: RUN of the new model; None: a private temporary directory.
-
-    Raises:
-      types.InputError: it is not fitted, its prepared data are gone, or it went
-        on from another one.
-    """
-    from rmtl_jax import run
-    from rmtl_jax.runtime import programs
-
-    programs.keep_unless_set()
-    source = self._fitted().path
-    live = progress.Progress(quiet=not self.verbose)
-    scratch, place = fitting.make_place(workdir)
-    record = run.refit(source, place, self.data_dir_, live)
-    fitting.copy_asked(source, place)
-    # The data are in the first one's.
-    self._scratch = (getattr(self, '_scratch', None), scratch)
-    self._restore(place)
-    for line in record['warnings']:
       warnings.warn(line, stacklevel=2)
     return self
 

@@ -126,6 +126,22 @@ def rate_baseline(
   return _metrics(found, split, manifest.task_names, config)
 
 
+def returns(
+  policy: np.ndarray, split: columns_lib.Rows, config: config_lib.CriticConfig
+) -> np.ndarray:
+  """The discounted sum of each row's and its later rows' rewards, f64[R, K].
+
+  Args:
+    policy: pi(s), f32[R, K].
+    config: discount.
+  """
+  reward = task_losses.reward_function(split.losses)
+  found = rewards.observed(reward(policy, split.labels), split.sample_weight)
+  return critic_statistics.discounted_returns(
+    np.asarray(found), split.session, config.discount
+  )
+
+
 def critic(
   q_values: np.ndarray,
   policy: np.ndarray,
@@ -140,13 +156,9 @@ def critic(
     policy: pi(s), f32[R, K].
     config: discount.
   """
-  reward = task_losses.reward_function(split.losses)
-  found = rewards.observed(reward(policy, split.labels), split.sample_weight)
-  returns = critic_statistics.discounted_returns(
-    np.asarray(found), split.session, config.discount
-  )
+  realised = returns(policy, split, config)
   by_task = {
-    task: critic_statistics.describe(q_values[:, k], returns[:, k])
+    task: critic_statistics.describe(q_values[:, k], realised[:, k])
     for k, task in enumerate(tasks)
   }
   return {
