@@ -61,46 +61,31 @@ def rooms(
   return found
 
 
-class Distinct(NamedTuple):
-  """The distinct values of an array.
-
-  Attributes:
-    values: the first ones in order, then zeros, i32[room].
-    inverse: the place of each element in `values`, or beyond `room`, i32[n].
-    number: how many distinct values there are, i32[].
-  """
-
-  values: jax.Array
-  inverse: jax.Array
-  number: jax.Array
-
-
-def distinct(values: jax.Array, room: int, size: int) -> Distinct:
+def distinct(
+  values: jax.Array, room: int, size: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Distinct values of i32[n], each in [0, size).
 
   The place of a value is the number of smaller ones that are there: looking
   through a vocabulary takes a tenth of the time that sorting takes.
+
+  Returns:
+    The first distinct values in order, then zeros, i32[room]; the place of each
+    element in them, or beyond `room`, i32[n]; how many there are, i32[].
   """
   up_to = jnp.cumsum(jnp.zeros(size, jnp.int32).at[values].set(1))
   inverse = up_to[values] - 1
   first = jnp.zeros(room, jnp.int32).at[inverse].set(values, mode='drop')
-  return Distinct(first, inverse, up_to[-1])
+  return first, inverse, up_to[-1]
 
 
 class _Places(NamedTuple):
-  """Where a batch's categories are.
+  """Where a batch's categories are."""
 
-  Attributes:
-    rows: of the table, i32[room], of each field that has room.
-    at: of each slot's category in `rows`, i32[slots].
-    slot_rows: of the table, i32[slots, F].
-    fits: whether there was room, bool[].
-  """
-
-  rows: dict[int, jax.Array]
-  at: dict[int, jax.Array]
-  slot_rows: jax.Array
-  fits: jax.Array
+  rows: dict[int, jax.Array]  # of the table, i32[room], by field with room
+  at: dict[int, jax.Array]  # of each slot's category in `rows`, i32[slots]
+  slot_rows: jax.Array  # of the table, i32[slots, F]
+  fits: jax.Array  # whether there was room, bool[]
 
 
 def product(
@@ -130,9 +115,9 @@ def product(
   for f in range(fields):
     if room[f]:
       size = int(starts[f + 1] - starts[f])
-      found = distinct(flat[:, f], room[f], size)
-      rows[f], at[f] = found.values + int(starts[f]), found.inverse
-      fits &= found.number <= room[f]
+      values, at[f], number = distinct(flat[:, f], room[f], size)
+      rows[f] = values + int(starts[f])
+      fits &= number <= room[f]
   slot_rows = flat + jnp.asarray(starts[:-1], jnp.int32)[None, :]
   places = _Places(rows, at, slot_rows, fits)
   parts: list[jax.Array] = _product(tuple(widths), table, kernel, places)

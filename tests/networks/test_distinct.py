@@ -35,14 +35,14 @@ def test_distinct_values_are_numpys(examples):
 
 
 def distinct_values_are_numpys(array, room):
-  found = find(array, room, 61)
+  first, places, number = find(array, room, 61)
   values, inverse = np.unique(array, return_inverse=True)
   kept = min(len(values), room)
-  assert found.number == len(values)
-  assert found.values.shape == (room,)
-  np.testing.assert_array_equal(found.values[:kept], values[:room])
-  np.testing.assert_array_equal(found.values[kept:], 0)
-  np.testing.assert_array_equal(found.inverse, inverse)
+  assert number == len(values)
+  assert first.shape == (room,)
+  np.testing.assert_array_equal(first[:kept], values[:room])
+  np.testing.assert_array_equal(first[kept:], 0)
+  np.testing.assert_array_equal(places, inverse)
 
 
 SPEC = types.FeatureSpec((3, 200, 100, 150), ((5, 2),), 1, 2)
