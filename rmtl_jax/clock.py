@@ -1,4 +1,4 @@
-"""Wall seconds of a run by what it does."""
+"""Wall seconds of a run by activity."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def replace(path: pathlib.Path, target: pathlib.Path) -> None:
 def remove_tree(path: pathlib.Path) -> None:
   """Removes a directory so that no part of it is left under its name.
 
-  It is renamed first, to a hidden name beside it; one that a killed process
-  left there is removed too. A link is no directory, and stays.
+  It is first renamed to a hidden name in the same directory; one that a killed
+  process left there is removed too. A link is no directory, and stays.
 
   Raises:
     OSError: it can't be renamed or removed.

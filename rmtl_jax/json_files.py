@@ -109,7 +109,7 @@ def number(value: float) -> float | None:
 
 @contextlib.contextmanager
 def parsing(where: str) -> Iterator[None]:
-  """Turns errors of parsing a record of our own into one line.
+  """Turns errors of parsing one of our records into one line.
 
   Args:
     where: the record's file.

@@ -104,8 +104,8 @@ def check(what: str, values: Iterable[Any], allowed: Iterable[str]) -> None:
 
   Args:
     what: a record and its attribute, for errors.
-    values: what the record has there.
-    allowed: what it may have.
+    values: the record's values.
+    allowed: the allowed ones.
   """
   names = [*allowed]
   for value in values:

@@ -230,7 +230,7 @@ def _train(
     return run_record.write(run, trained, data.splits, writer)
 
 
-@clock.part('starting')  # what is no epoch: networks, states, policies
+@clock.part('starting')  # networks, states, policies
 def train_model(
   stack: contextlib.ExitStack,
   run: workdir.Run,
@@ -369,7 +369,7 @@ def _shown(live: progress.Progress | None) -> progress.Progress:
 def _started(
   run: workdir.Run, start_from: str | os.PathLike[str] | None
 ) -> run_start.Start | None:
-  """What a run starts from, checked if it is new; its `run` says so too."""
+  """The start of a run, checked if it is new and recorded in its `run`."""
   start = run_start.find(run, start_from)
   if start is not None and not run.started_from:
     start.run = dataclasses.replace(run, started_from=start.describe())

@@ -134,7 +134,7 @@ def pcgrad_weights(
   """PCGrad: conflicts projected out one by one; Yu et al. (2020), Alg. 1.
 
   Each task's gradient loses its part along every gradient that it conflicts
-  with, in turn; the weights are those of the sum of what is left.
+  with, in turn; the weights are those of the sum of the remaining gradients.
 
   Examples:
     >>> pcgrad_weights(jnp.array([[1.0, -1.0], [-1.0, 4.0]])).tolist()

@@ -34,7 +34,7 @@ class Entry(NamedTuple):
   Attributes:
     name: without dashes.
     default: as text; '' for none.
-    text: what it does.
+    text: its description.
   """
 
   name: str

@@ -16,8 +16,8 @@ from rmtl_jax.config import cross_pairs, run_settings, variants
 from rmtl_jax.config import values as config_values
 
 AUTO = 'auto'
-# A categorical field with more values is an id: what a network learns of its
-# values it may not see again.
+# A categorical field with more values is an id: many of its test values are
+# not in the train rows.
 MOST_CATEGORIES = 200
 # Steps that an epoch should have, so that early stopping can choose among
 # epochs, and steps without a better validation that stages wait for.
@@ -187,7 +187,7 @@ def _across_sides(
 def id_fields(manifest: Any) -> list[str]:
   """Fields of many values, and lists of the same values.
 
-  A field with vectors says more than who or what it is, so it is none.
+  A field with vectors describes its values, so it does not count as an id.
   """
   ids = [
     field.name

@@ -3,7 +3,7 @@
 `--config.<group>.<field>=VALUE` sets one, `--preset=paper` those of the paper
 (Liu et al., WWW 2023; config/presets.py). The defaults are the recommended
 settings; 0 or `auto` means that the prepared data decide (recommended.py).
-A field's type has its limits (limits.py), its docstring says what it does:
+A field's type has its limits (limits.py), its docstring describes it:
 checks, flags and docs/configuration.md are made from these. Rules between
 settings follow the dataclasses.
 """
@@ -113,7 +113,7 @@ class NetworkConfig:
 
   @property
   def has_shown(self) -> bool:
-    """Whether parameters say which fields are hidden."""
+    """Whether hidden fields are a parameter of the network."""
     return bool(self.hide) and self.embedding_adam == 'dense'
 
 

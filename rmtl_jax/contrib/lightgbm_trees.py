@@ -218,7 +218,7 @@ def _out_of_fold(
 
 
 class _Fitted(NamedTuple):
-  """A booster, and how validation judges it.
+  """A booster and its validation loss.
 
   Attributes:
     loss: of validation; 0 without such rows.

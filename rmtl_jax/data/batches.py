@@ -1,6 +1,6 @@
 """Sessions to packed lanes.
 
-A *plan* says which row fills which slot of which batch; it holds indices
+A *plan* lists which row fills which slot of which batch; it has indices
 only, so the columns stay where they are (on the device, if they fit) and a
 batch is one gather.
 """
@@ -112,7 +112,7 @@ class Epoch:
     slots = self.config.lane_length
     for pieces in self._window_pieces():
       lane, offset = pack_lanes(pieces.length, slots)
-      # The last lanes hold left-overs: short sessions and gaps. Shuffled, they
+      # The last lanes have left-overs: short sessions and gaps. Shuffled, they
       # spread over the batches in place of making up their own batch.
       lane = generator.permutation(int(lane.max()) + 1)[lane]
       yield _fill(pieces, lane, offset, slots)
@@ -207,7 +207,7 @@ def pack_lanes(
   """Packs sessions into lanes with few empty slots.
 
   Next fit: sessions go into lanes in their order. A tenth of the rows, in short
-  sessions, is held back and then fills the gaps.
+  sessions, is kept back and then fills the gaps.
 
   Args:
     length: i64[P], rows of each session or piece, 1 <= length <= capacity.

@@ -2,7 +2,7 @@
 
 A binned field is a category like any other, so nothing is left of its order,
 which a network can't learn from few rows. Its ids are bins in order, so the
-numbers need no column of their own.
+numbers need no further column.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rmtl_jax import types
 
 # Quantiles of a number that is a sum over fields: the edges of equal bins.
 _QUANTILES = 32
-# Rates are held so far from 0 and 1, ahead of their log-odds.
+# Rates are clipped to this distance from 0 and 1 before their log-odds.
 _LEAST = 1e-4
 
 

@@ -134,7 +134,7 @@ def log_rows(rows: Rows) -> np.ndarray | None:
 def metric_weight(rows: Rows) -> np.ndarray | None:
   """How much a row's labels count in metrics, which are of the whole log.
 
-  That is its sample weight; where training goes on sampled rows as they are,
+  That is its sample weight; where training takes sampled rows as they are,
   a negative that was kept at a rate stands for 1 / rate rows besides.
 
   Returns:

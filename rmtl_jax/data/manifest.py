@@ -330,7 +330,7 @@ def sampling(tasks: Sequence[Any]) -> types.Sampling | None:
   """How a log with these tasks was sampled; None if it was not.
 
   A task's probability can be corrected where it is the one by which rows were
-  sampled, or implies it, and is judged on all rows.
+  sampled, or implies it, and is evaluated on all rows.
 
   Args:
     tasks: each with `name`, `after`, `only_after` and `negatives_kept`.

@@ -20,7 +20,7 @@ from rmtl_jax.data import manifest as manifest_lib
 
 # In bytes; names of files are a little longer than those of fields and tasks.
 _LONGEST_NAME = 200
-# Files that tell what has a copy of its data's manifest.
+# Files of runs and exports, which have a copy of their data's manifest.
 _COPY_HOLDERS = {
   'config.json': 'a run or a study',
   'export.json': 'an exported model',
@@ -77,7 +77,7 @@ def read_copy(
 def copy_holder(directory: pathlib.Path) -> str:
   """Kind of a directory with a copy of its data's manifest; '' if none.
 
-  Data have rows, whatever other files are beside them.
+  Data have rows, whatever other files are in the directory.
   """
   if (directory / 'train').is_dir():
     return ''
@@ -143,7 +143,7 @@ def _expect(right: bool, what: str, found: Any, expected: str) -> None:
 
 
 def _whole(value: Any, what: str, low: int = 0) -> None:
-  """Refuses what is no whole number from `low` on, or more than int32 has."""
+  """Refuses all but whole numbers from `low` to the largest int32."""
   decoding.expect(value, int, what)
   expected = f'{low} to {_LARGEST_SIZE}'
   _expect(low <= value <= _LARGEST_SIZE, what, value, expected)
@@ -267,7 +267,7 @@ def _check_rows(task: manifest_lib.Task, what: str) -> None:
 def _check_split(
   split: manifest_lib.Split, manifest: manifest_lib.Manifest, what: str
 ) -> None:
-  """Refuses counts that are none, and files outside of the directory."""
+  """Refuses wrong counts, and files outside of the directory."""
   counts: dict[str, int | None] = {
     'rows': split.rows,
     'sessions': split.sessions,

@@ -14,7 +14,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 
-# What a null is among integers: ids may be negative, as hashes are.
+# Stands for null among integers: ids may be negative, as hashes are.
 NULL = -(2**63)
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _LARGEST_INTEGER = 2**63 - 1
@@ -132,7 +132,7 @@ class PreparedFile:
       groups: their numbers; all if None.
 
     Returns:
-      An array for each name, None for what the data lack.
+      An array for each name, None for columns that the data lack.
 
     Raises:
       types.InputError: unreadable, or a value out of range; names the row.
@@ -239,7 +239,7 @@ class _Table:
     return column.to_numpy()
 
   def ids(self, field: manifest_lib.Field) -> np.ndarray:
-    """A categorical column, rows of the field's vocabulary, of its own type."""
+    """Rows of a field's vocabulary, in the column's type."""
     values = self._integers(field.column)
     self._check(
       field.column, (values >= 0) & (values < field.size), values, _ids(field)
@@ -269,7 +269,7 @@ class _Table:
     owner = np.repeat(np.arange(len(counts)), counts)
     if values.null_count:
       row = int(owner[_first(values.is_null())])
-      self._fail(name, row, 'holds a null', 'integers')
+      self._fail(name, row, 'contains a null', 'integers')
     flat = values.to_numpy()
     right = (flat >= 0) & (flat < field.size)
     self._check(name, right, flat, _ids(field), owner)

@@ -65,7 +65,7 @@ def _locked(
   Args:
     flags: how the manifest is opened, if that is allowed.
     kind: of the lock.
-    refusal: the error if another process holds it.
+    refusal: the error if another process has it.
   """
   path = data_dir / 'manifest.json'
   while True:

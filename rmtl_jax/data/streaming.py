@@ -1,9 +1,9 @@
 """A split that stays on disk: rows are read when they are needed.
 
-Memory holds eight bytes per session, a byte per row and the requested rows.
+Memory contains eight bytes per session, a byte per row and the requested rows.
 Training requests one window of the shuffle at a time (data/batches.Epoch). A
-window consists of blocks of neighbouring rows, so small row groups keep what is
-read beside them small.
+window consists of blocks of neighbouring rows, so small row groups keep the
+unneeded rows few.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class StreamedColumns:
   def take(self, rows: np.ndarray) -> prepared_file.Features:
     """Reads some rows; -1 means the first.
 
-    Each row group that holds one of them is read once. Not safe for threads.
+    Each row group with one of them is read once. Not safe for threads.
 
     Args:
       rows: int[...].

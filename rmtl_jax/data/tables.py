@@ -128,7 +128,7 @@ def _reader(table: Any, path: str) -> pa.RecordBatchReader:
       table = table.set_axis([str(name) for name in table.columns], axis=1)
     return pa.RecordBatchReader.from_stream(table)
   except (pa.ArrowException, OverflowError):
-    # Of a pandas frame, which does not say in which row.
+    # Of a pandas frame; the error names no row.
     if not hasattr(table, 'items'):
       raise
   columns = [(str(name), values) for name, values in table.items()]

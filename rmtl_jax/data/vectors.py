@@ -35,8 +35,8 @@ def read(
     f32[size, width] by field.
 
   Raises:
-    types.InputError: a file that is missing or unreadable, or holds other than
-      the manifest says; names file and row.
+    types.InputError: a file that is missing or unreadable, or differs from
+      the manifest; names file and row.
   """
   spec = manifest.feature_spec()
   return {

@@ -103,7 +103,7 @@ def make_critic(
   Args:
     spec: the data's fields and tasks.
     network: sizes, the same as the actor's.
-    critic: form, head and what they see.
+    critic: form, head and inputs.
 
   Raises:
     types.InputError: nothing to read, or no such field to ignore.

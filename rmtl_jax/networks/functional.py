@@ -223,8 +223,8 @@ def equal_at_start(network: Network) -> Network:
 def hiding(network: Network, spec: types.FeatureSpec) -> Network:
   """The network of inputs whose hidden columns are missing in every row.
 
-  Which are hidden is no part of a program: parameters say so, as `shown`,
-  f32[C], 0 for hidden columns, which no step changes. `init` shows all.
+  Which fields are hidden is a parameter, `shown`, f32[C], 0 for hidden columns,
+  which no step changes, so all settings share a program. `init` shows all.
   """
   count = len(spec.categorical)
   columns = sum(width for width, _ in spec.input_widths)

@@ -15,8 +15,9 @@ def redraw(params: _Group, key: jax.Array) -> dict[str, Any]:
   """A module's fresh parameters, linear layers drawn as torch does.
 
   Kernels and biases of a layer with n inputs are uniform in +-1 / sqrt(n), as
-  in `torch.nn.Linear`. Biases are added to what they are: a module that starts
-  one elsewhere than at 0 means it. What is no kernel beside a bias stays.
+  in `torch.nn.Linear`. A drawn bias is added to the
+  initial one, because a module that starts it elsewhere than at 0 needs that.
+  Other parameters stay.
   """
   new_params = _redraw(params, key)
   # The first layer's inputs are all blocks, a critic's action among them.

@@ -38,7 +38,7 @@ class Loss(abc.ABC):
   """A task's loss.
 
   Attributes:
-    task: what it was made of.
+    task: the task.
   """
 
   def __init__(self, task: types.TaskLoss):

@@ -39,7 +39,7 @@ def in_32_bits(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
 
   @functools.wraps(function)
   def computed(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
-    if not jax.enable_x64.value:  # as it is told: nothing compiles again
+    if not jax.enable_x64.value:  # unchanged, so nothing compiles again
       return function(*args, **kwargs)
     with jax.enable_x64(False):
       return function(*args, **kwargs)

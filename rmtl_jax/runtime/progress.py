@@ -94,7 +94,7 @@ class Progress:
         self._draw(f'{self._label}  {self._done:,} rows  {rate:,.0f} rows/s')
         return
       share = 100 * self._done // max(self._total, 1)
-      if self._compiles:  # by its pace no time can be told
+      if self._compiles:  # its pace predicts nothing
         self._draw(f'{self._label}  {share:3d} %')
         return
       rest = (

@@ -1,4 +1,4 @@
-"""The stages of a run: their order, their numbers and what they leave."""
+"""The stages of a run: their order, numbers and results."""
 
 from __future__ import annotations
 

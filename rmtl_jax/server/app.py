@@ -1,4 +1,4 @@
-"""The routes of a server, and what they answer."""
+"""The HTTP routes of the server."""
 
 from __future__ import annotations
 

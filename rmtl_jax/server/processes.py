@@ -23,7 +23,7 @@ from rmtl_jax.server import options as options_lib
 _BACKLOG = 2048
 # What requests get to finish when the server is stopped.
 _STOP_SECONDS = 10
-# A worker that says nothing for longer is started again, and a newer model may
+# A worker without an answer for longer is started again, and a newer model may
 # take as long to load.
 _SILENT_SECONDS, _LOAD_SECONDS = 30, 600
 
@@ -122,7 +122,7 @@ def _app(
 
 
 def _follow_parent() -> None:
-  """Stops this process when a supervisor was killed, which can't say so."""
+  """Stops this process when its supervisor was killed."""
   parent = multiprocessing.parent_process()
   assert parent is not None
   parent.join()

@@ -32,7 +32,7 @@ class Worker:
     settings: the server's.
     metrics: of this process.
     scorer: the model, which is ready.
-    version: tells it from others.
+    version: of the model, which a newer one at its path changes.
     keeper: the state; None for none.
   """
 
@@ -158,7 +158,7 @@ class _Queue:
 
 
 def _version(path: str) -> str:
-  """Tells a model from the one that was at its path before."""
+  """An identifier of the model at a path."""
   files = [pathlib.Path(path, name) for name in _RECORDS]
   record = next((file.read_bytes() for file in files if file.exists()), b'')
   return hashlib.sha256(path.encode() + b'\0' + record).hexdigest()[:12]

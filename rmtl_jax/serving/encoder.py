@@ -61,7 +61,7 @@ class Encoder:
 
     Raises:
       types.InputError: a vocabulary is missing or not the manifest's, or the
-        manifest does not say how a number was normalised.
+        manifest lacks how a number was normalised.
     """
     self.manifest = manifest
     self.read = tuple(f for f in manifest.fields if f.name not in ignored)
@@ -101,7 +101,7 @@ class Encoder:
     self._connection = sql.connect()
 
   def warm_up(self) -> None:
-    """Makes what the first rows would wait for."""
+    """Builds the indices that the first rows would wait for."""
     for vocabulary in self._vocabularies.values():
       vocabulary.warm_up()
     times.offset_ms(self._clock.zone, 0)
@@ -246,7 +246,7 @@ class Encoder:
     chunk: raw_rows.Chunk,
     raw_values: str,
   ) -> None:
-    """Raises for the first number or time that is none."""
+    """Raises for the first value that is not a number or a time."""
     faults: list[raw.Fault] = []
     for field in self.fields:
       if _is_checked(field):

@@ -1,10 +1,9 @@
 """A history that is read once and serves many requests.
 
-A row's past is made of the rows of its user, its item and its session, and of
-the sessions that these rows stand in: those tell when labels count. `near`
-finds them, and the SQL of past.py over them alone computes what it would
-compute over all of the history. So a request costs what its own rows' past
-costs, beside one scan of the keys.
+A row's past consists of the rows of its user, its item and its session, and of
+their sessions, which decide when labels count. `near` finds them, and the SQL
+of row_past.py gives the same values over them as over all of the history. So a
+request costs as much as its rows' past, plus one scan of the keys.
 """
 
 from __future__ import annotations

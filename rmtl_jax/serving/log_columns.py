@@ -172,7 +172,7 @@ def outcome_columns(manifest: manifest_lib.Manifest) -> frozenset[str]:
   columns = [task.column for task in schema.tasks] if schema else []
   names = [task.name for task in manifest.tasks]
   log_schema = make_log_schema(manifest)
-  # What an event is tells it from the others of its time.
+  # Its kind distinguishes an event from others of the same time.
   kinds = [log_schema.events.column] if log_schema.events else []
   found = (*log_schema.labels, *(columns if schema else names))
   return frozenset(found).difference(kinds)

@@ -274,8 +274,8 @@ def _lists(
   column: pa.Array, field: manifest_lib.Field, missing: readings.Missing
 ) -> pa.Array:
   """As `lists.split_values` and the cut to the field's width."""
-  # A history holds values of a categorical field, spaces and all; unknown ones
-  # are dropped before it is cut.
+  # A history contains values of a categorical field, spaces included; unknown
+  # ones are dropped before it is cut.
   if field.vocabulary_owner is not None:
     found = _listed(column)
   else:
@@ -366,7 +366,7 @@ def numbers(column: pa.Array, missing: readings.Missing) -> np.ndarray:
   else:
     raise Undecided
   if missing.values:
-    # What these are as text is not what they are as numbers of 64 bits.
+    # Their text is not that of the same number in 64 bits.
     if pa.types.is_boolean(kind) or pa.types.is_float32(kind):
       raise Undecided
     found = np.where(np.isin(found, missing.numbers), np.nan, found)
@@ -401,7 +401,7 @@ def _normalised(
   """As `numbers.Normalisation.apply` of `numbers.transformed`.
 
   Args:
-    nothing: what a missing value becomes.
+    nothing: the value in place of a missing one.
   """
   if transform == 'log1p':
     # Of the C library, as DuckDB's; numpy's own may differ in the last bit.

@@ -50,7 +50,7 @@ def check(
   elif not log_schema.keys(schema):
     raise types.InputError(
       f'{path}: no column {log_schema.session!r} or'
-      f' {log_schema.user!r}, to tell sessions by'
+      f' {log_schema.user!r}; one of them identifies sessions'
     )
   if needs_user and log_schema.user is not None:
     wanted.append(log_schema.user)

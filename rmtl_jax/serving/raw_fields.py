@@ -59,7 +59,7 @@ def list_sql(
   nothing = (*missing.texts, *missing.values)
   if pa.types.is_nested(kind):
     value = sql.value_texts(value)
-    # A history holds values of a categorical field, spaces and all.
+    # A history contains values of a categorical field, spaces included.
     if field.vocabulary_owner:
       return value
     return lists.split_values(value, missing=nothing)
@@ -107,7 +107,7 @@ def value_sql(
   """SQL of a field's value before its vocabulary is looked up.
 
   Raises:
-    types.InputError: the manifest does not say how the value was made.
+    types.InputError: the manifest lacks how the value was made.
   """
   value = sql.quote(raw_field.source_column)
   if fields_lib.FROM_TIME in field.details:

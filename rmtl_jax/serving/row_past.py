@@ -193,7 +193,7 @@ class Past:
     # does): they must be equal before anything is grouped by them.
     self._items = items
     for key in KEYS:
-      # 118.0 is no number where any value of the whole history is none.
+      # 118.0 stays text if any value of the whole history is not a number.
       if key in self._numbers:
         self._spell(sql.quote(key), vocabulary_lookup.strip_zero_fractions)
     if items is not None:
@@ -202,7 +202,7 @@ class Past:
     for name, known in (tastes or {}).items():
       many = name in self._log_schema.lists
       self._spell(sql.quote(columns[name]), known.spelled, many)
-    # Before sessions are cut: a row that stands in both would count as its own
+    # Before sessions are cut: a row that is in both would count as its own
     # past.
     self._drop_repeated()
     if self._log_schema.events is not None:
@@ -401,7 +401,7 @@ def scratch_database(
   """Gives a database that spills, and a directory, until the block ends.
 
   Raises:
-    types.InputError: the memory limit is none, or too small.
+    types.InputError: a memory limit that is malformed or too small.
     KeyboardInterrupt: Ctrl-C arrived while DuckDB worked.
   """
   with (
@@ -416,7 +416,7 @@ def idle_ms(manifest: manifest_lib.Manifest) -> int:
   """The longest gap within a session of a run's data, ms.
 
   Raises:
-    types.InputError: the manifest does not say.
+    types.InputError: the manifest lacks it.
   """
   minutes = manifest.options.get('idle_minutes')
   if not isinstance(minutes, int | float) or not 0 < minutes < 1e7:

@@ -53,15 +53,15 @@ def open_sink(
 
   A file is written under a temporary name and renamed when the block ends; if
   the block raises, nothing is left and a file of that name stays as it was.
-  What a killed process left there is removed.
+  Left-overs of killed processes are removed.
 
   Args:
     name: a Parquet or CSV file, or `-` for an Arrow IPC stream on standard
       output.
-    delimiter: of CSV; empty for the one that the file's name tells.
+    delimiter: of CSV; empty for that of the file's name.
 
   Raises:
-    types.InputError: another kind of file, a column that CSV can't hold, or a
+    types.InputError: another kind of file, a column that CSV can't have, or a
       directory that can't be written to.
   """
   check_name(name)
@@ -76,7 +76,7 @@ def open_sink(
     return
   is_parquet = name.lower().endswith('.parquet')
   attempt = _try_parquet if is_parquet else _try_csv
-  # Before the work: a column that the output can't hold would end it late.
+  # Before the work: a column that the output can't have would end it late.
   for field in schema:
     with _naming_column(name, field):
       attempt(field)

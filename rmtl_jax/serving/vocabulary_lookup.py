@@ -53,7 +53,7 @@ class Vocabulary:
     return _call('coalesce', taken, others)
 
   def warm_up(self) -> None:
-    """Makes what the first look-up of one value would make."""
+    """Builds the index that the first look-up would build."""
     _ = self._places, self._whole_places
 
   def _find(self, values: pa.Array, is_text: bool) -> np.ndarray:
@@ -103,7 +103,7 @@ class _Places:
     self._hashes = hashes[self._order]
 
   def find(self, texts: list[str]) -> np.ndarray:
-    """First positions, i64[len(texts)]; -1 for what is not there."""
+    """First positions, i64[len(texts)]; -1 for unknown ones."""
     if not len(self._order):
       return np.full(len(texts), -1)
     hashes = np.fromiter(map(hash, texts), np.int64, len(texts))

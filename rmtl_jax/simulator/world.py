@@ -30,7 +30,7 @@ _DEVICE_SHARE = np.array([0.6, 0.3, 0.1])
 
 
 class Users(NamedTuple):
-  """Users, [U] each; traits that no model sees stand last.
+  """Users, [U] each; the last traits are hidden from models.
 
   Attributes:
     segment: i64[U].

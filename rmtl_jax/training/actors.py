@@ -202,7 +202,7 @@ def stopping(context: context_lib.Context, stage: str) -> epoch_loop.Stopping:
 def fitted(
   context: context_lib.Context, fit_rows: functional.Fit
 ) -> dict[str, saved.Result]:
-  """Stage 1 of an actor that is fitted at once, as trees: what it leaves."""
+  """Stage 1 of an actor without epochs, such as trees."""
   train = context.train
   first, again = None, None
   if context.refit_epochs is not None:

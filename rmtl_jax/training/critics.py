@@ -1,4 +1,4 @@
-"""Stage 2: where critics start, what they read, when they have converged."""
+"""Stage 2: the initial critics, their inputs, and the test of convergence."""
 
 from __future__ import annotations
 

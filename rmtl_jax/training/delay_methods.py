@@ -21,7 +21,7 @@ class DelayMethod:
 
   Attributes:
     name: of the method.
-    label: what it does, for tables.
+    label: short description, for tables.
     complete: delayed.Problem -> (labels, weights), f32[R, K] of the train rows;
       None leaves both as they are.
   """

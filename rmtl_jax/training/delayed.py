@@ -39,14 +39,14 @@ Loss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 # ES-DFM takes a row's label as it is after this share of H.
 _WAIT = 0.25
 _MOST_PASSES, _PATIENCE = 20, 2
-# Of so many users one tells when to stop.
+# One user in so many is kept for early stopping.
 _HELD_OUT = 10
 # Tells its draws apart from others of the same seed.
 _DRAWS = 211
 
 
 class Watched(NamedTuple):
-  """What the end of train knows of labels that become final late.
+  """Labels that become final late, as seen at the end of train.
 
   Attributes:
     age: seconds from each row to the end, f32[R].
@@ -101,7 +101,7 @@ class Watched(NamedTuple):
 def watched(
   host: columns.Rows, earlier: int = 0, seconds: float = 0.0
 ) -> Watched:
-  """What is known of train rows.
+  """The known labels of train rows.
 
   Args:
     host: the rows.

@@ -193,7 +193,7 @@ def _check_finite(nonfinite: int, step: jax.Array) -> None:
   """Stops at the first step of a dispatch that was not finite.
 
   From there on all are not: parameters that a NaN has updated are NaN. Only a
-  loss that overflows with a finite gradient is an earlier step's than told.
+  loss that overflows with a finite gradient is from an earlier step.
 
   Args:
     nonfinite: how many steps were not.

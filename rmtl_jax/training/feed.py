@@ -216,7 +216,7 @@ def map_rows(
 
   Args:
     row_map: from updates/loop.make_row_map.
-    params: what it takes first.
+    params: its first argument.
     extras: further f32[R, K] arrays for it, from `split.put`.
 
   Returns:

@@ -24,7 +24,7 @@ _STAGE = 'pretrain'
 def find(
   run: workdir.Run, refit_of: str | os.PathLike[str] | None
 ) -> dict[str, Any]:
-  """The record of a refit; {} if the run is none.
+  """The record of a refit; {} for other runs.
 
   Args:
     run: new, or existing: then its own record counts.
@@ -91,7 +91,7 @@ def describe(run: workdir.Run, path: pathlib.Path) -> dict[str, Any]:
 def of_member(
   run: workdir.Run, place: pathlib.Path, number: int
 ) -> dict[str, Any]:
-  """What a member of an ensemble's refit trains again."""
+  """The record of a member of an ensemble's refit."""
   if not run.refit_of:
     return {}
   source = pathlib.Path(run.refit_of['run']) / place.relative_to(run.path)
@@ -130,7 +130,7 @@ def check_data(run: workdir.Run, digests: Mapping[str, str]) -> None:
 
 
 def epochs(run: workdir.Run) -> int | None:
-  """Epochs of stage 1 in a refit of one model; None if it is none.
+  """Epochs of stage 1 in a refit of one model; None for other runs.
 
   Raises:
     types.InputError: config.json does not have them.

@@ -2,8 +2,8 @@
 
 Stage 1 starts from the other run's pre-trained model, stage 2 from its
 critics, where it has some; stage 3 follows as always. The new run's config.json
-says what it began with. Until its stages have finished it reads the other run,
-which must stay as it was; from then on it needs it no more.
+records the start. Until its stages have finished it reads the other run,
+which must stay as it was.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ class Start:
     """Its record for config.json and metrics.json; checked first.
 
     Returns:
-      `run` and `data_dir`, where it is and was trained; `stages` that go on
+      `run` and `data_dir`, where it is and was trained; `stages` that continue
       from its; `epochs` of its stage 1, one per model; `rows` {field: {'known',
       'new', 'gone'}: values of both vocabularies, of the new alone, of the old
-      alone}; and of one model `digests` {stage: of what its checkpoint says}.
+      alone}; and of one model `digests` {stage: of its checkpoint}.
 
     Raises:
       types.InputError: it can't be started from; or a damaged checkpoint.

@@ -57,7 +57,7 @@ class Validation(NamedTuple):
     means = validation_monitor.AUC, validation_monitor.LOGLOSS
     shown = [self.monitor, *(one for one in means if one != self.monitor)]
     figures = '  '.join(f'{one.word} {self.value(one):.4f}' for one in shown)
-    return figures.replace('relative', 'rel.')  # 80 columns hold few words
+    return figures.replace('relative', 'rel.')  # lines have 80 columns
 
 
 def validate(context: context_lib.Context, params: Any) -> Validation:

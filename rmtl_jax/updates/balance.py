@@ -15,7 +15,7 @@ from rmtl_jax.updates import state
 
 
 class Balance(NamedTuple):
-  """A balancer and what it acts on.
+  """A balancer with its link and the shared parameters.
 
   Attributes:
     record: its entry in the registry.

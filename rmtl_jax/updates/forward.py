@@ -58,7 +58,7 @@ def policy(
 
 
 class Predicted(NamedTuple):
-  """What an actor says of rows.
+  """Outputs and predictions of an actor.
 
   Attributes:
     outputs: of its tasks, f32[..., O], of binary ones logits.

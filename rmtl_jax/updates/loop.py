@@ -14,7 +14,7 @@ from rmtl_jax import types
 class Draws(NamedTuple):
   """A random key as two numbers: `random_key` within a program makes it.
 
-  Outside, making a key would be a program of its own.
+  Outside, making a key would compile another program.
 
   Attributes:
     seed: of the run.

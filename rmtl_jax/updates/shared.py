@@ -30,7 +30,8 @@ def shared_parameters(
   """Where a parameter is reached by several tasks, or by none.
 
   The gradient of each task's outputs is taken at positive parameters and
-  inputs, so that no unit is off: what it does not reach then, no step reaches.
+  inputs, so that no unit is off: a parameter that it does not reach then is
+  reached by no step.
 
   Returns:
     A tree like the actor's parameters, of bool arrays that broadcast to them:

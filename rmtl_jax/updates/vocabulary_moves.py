@@ -1,7 +1,7 @@
 """Parameters of one run as the start of another, of other vocabularies.
 
-What a vocabulary numbers goes by its values: a category keeps its row of every
-table, wherever the row stands now, and new categories start where settings say.
+A category keeps its row of every table, although the row may have another
+number now, and new categories start near row 0.
 Everything else is copied as it is.
 """
 

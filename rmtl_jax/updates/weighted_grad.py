@@ -85,7 +85,7 @@ def value_and_weighted_grad(
     times loss, weights being constants. `mask`, bool[...] of the rows, selects
     rows; None: all. `sample_weight`, like the losses, says how
     much: a task's mean is then over the sum of its weights
-    (`mean_cotangent`). `extra` is what the weighting needs (`q_values`,
+    (`mean_cotangent`). `extra` are the arguments of the weighting (`q_values`,
     `labels`, `key`, ...). A function among them is called with what `loss_fn`
     returned, for values that depend on it: `q_values=lambda losses, aux: ...`.
     Links also find `losses`.

@@ -29,7 +29,7 @@ class Weighting:
 
   Attributes:
     name: value of `config.weighting.name`.
-    label: what it is, in tables.
+    label: short description, in tables.
     make: gives the Optax link that weighs the cotangent of the row losses, from
       the argument that `takes` names (weighting/scale_by_q.py lists its extra
       arguments); None leaves row losses unchanged.

@@ -88,7 +88,7 @@ class Change:
       if known is not None:
         self._relabel(row, known, visit)
         return
-    # A session with an id goes on after any rest.
+    # A session with an id continues after any rest.
     whole = near if row.session is None else self._store.visits(row.owner)
     end = self._shape.split_end(min([row.time, *(v.first for v in whole)]))
     # Rows that came before those with which their session began.
@@ -175,7 +175,7 @@ class Change:
       self._count_row(event, -1)
 
   def _near(self, row: row_types.Row) -> list[row_types.Visit]:
-    """What a row may belong to."""
+    """The visits that a row may belong to."""
     idle = self._shape.idle_ms
     return self._store.near(row.owner, row.time - idle, row.time + idle)
 

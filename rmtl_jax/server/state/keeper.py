@@ -124,7 +124,7 @@ class Keeper:
       with raw_rows.open_log(history, self._scorer.delimiter) as parts:
         found = [row for part in parts for row in self.shown(part)]
       rows = [row for row in found if row is not None]
-      # A session's first row tells its split, so none is taken out again.
+      # A session's first row decides its split, so rows come in order of time.
       rows.sort(key=lambda row: row.time)
       for start in range(0, len(rows), _CHUNK):
         done = start + _CHUNK >= len(rows)

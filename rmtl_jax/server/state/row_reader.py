@@ -34,7 +34,7 @@ from rmtl_jax.serving import (
 _CHUNK = 4096
 # Of Arrow's units.
 _NANOSECONDS = {'s': 10**9, 'ms': 10**6, 'us': 10**3}
-# Numbers as programs write them; a code such as 007 is none.
+# Numbers as programs write them; 007 is a code and not a number.
 _WHOLE = re.compile(r'-?(0|[1-9][0-9]{0,30})')
 _WRITTEN = re.compile(
   _WHOLE.pattern + r'(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?'
@@ -166,7 +166,7 @@ class Reader:
       table: rows whose columns have passed `past_log.check`.
 
     Returns:
-      What the query gives; None if only that can tell, which may then raise.
+      As the query returns them; None if only the query can read them.
     """
     of = self.schema
     present = of.keys(table.schema)

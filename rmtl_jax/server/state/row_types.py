@@ -70,7 +70,7 @@ def user_counter(user: int, of_positives: bool = False) -> int:
   """The counter of a user's number.
 
   Args:
-    of_positives: one apart, in which times of positives stand close together.
+    of_positives: the separate counter of positives.
   """
   return 3 * user + (2 if of_positives else 0)
 

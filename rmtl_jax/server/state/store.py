@@ -1,7 +1,7 @@
 """The state in one SQLite file, which several processes share.
 
-A change is committed, and on disk, before anybody is told of it; readers see
-whole commits. Whoever is killed at any moment leaves the last commit.
+A change is on disk before it is acknowledged; readers see whole commits. A
+killed process leaves the last commit.
 
     visits   sessions, or a user's rows, without a long rest
     events   rows of visits that have not settled (changes.py)
@@ -342,7 +342,7 @@ class Store:
     """Adds a row of an open visit.
 
     Args:
-      told: whether its labels tell later rows of its session something.
+      told: whether later rows of its session read its labels.
     """
     labels = _pairs(event)
     tastes = array.array('q', event.tastes).tobytes() or None
