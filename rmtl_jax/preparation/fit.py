@@ -15,9 +15,6 @@ from rmtl_jax.preparation import (
   vocabulary,
 )
 
-# Rows in which most columns have more than one value.
-_SAMPLE = 2_048
-
 
 def fit_fields(
   connection: sql.Connection,
@@ -95,22 +92,10 @@ def constant(
   """Names of the values (SQL) that are the same in all train rows."""
   if not values:
     return ()
-  # Most columns differ within a few rows, which one query tells of all.
-  train = f'FROM {table} WHERE split = 0'
   differ = ', '.join(f'min({v}) <> max({v})' for v in values.values())
   found = sql.fetch_row(
-    connection, f'SELECT {differ} FROM (SELECT * {train} LIMIT {_SAMPLE})'
+    connection, f'SELECT {differ} FROM {table} WHERE split = 0'
   )
   return tuple(
-    name
-    for (name, value), differs in zip(values.items(), found, strict=True)
-    if not differs and not _varies(connection, table, value)
+    name for name, differs in zip(values, found, strict=True) if not differs
   )
-
-
-def _varies(connection: sql.Connection, table: str, value: str) -> bool:
-  """Whether a value differs between train rows."""
-  # Stops at the first row that differs.
-  first = f'(SELECT {value} FROM {table} WHERE split = 0 LIMIT 1)'
-  differs = f'split = 0 AND {value} IS DISTINCT FROM {first}'
-  return sql.any_row(connection, table, differs)

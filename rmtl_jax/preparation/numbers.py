@@ -12,8 +12,6 @@ from rmtl_jax.preparation import source, sql
 
 # Equally full bins of a numeric field, for piecewise-linear encodings.
 BINS = 32
-# Rows that fill most bins; what they leave empty is looked for in all rows.
-_SOME_ROWS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,29 +109,12 @@ def fit_bin_edges(
 def _without_empty_bins(
   connection: sql.Connection, train: str, column: str, edges: list[float]
 ) -> list[float]:
-  """Leaves out the edge behind each bin that none of the rows is in.
-
-  Some rows fill nearly all bins; only the others are looked for in all rows.
-  """
-  some = f'(SELECT {column} FROM {train} LIMIT {_SOME_ROWS})'
+  """Leaves out the edge behind each bin that none of the rows is in."""
   found = connection.execute(
-    f'SELECT DISTINCT {_bin_of(column, edges)} FROM {some}'
+    f'SELECT DISTINCT {_bin_of(column, edges)} FROM {train}'
   )
   filled = {number for (number,) in found.fetchall()}
-  others = [i for i in range(len(edges)) if i + 1 not in filled]
-
-  def has_rows(i: int) -> str:
-    below = f'{column} < {sql.float_literal(edges[i])}'
-    if i == 0:
-      return f'bool_or({below})'
-    return f'bool_or({below} AND {column} >= {sql.float_literal(edges[i - 1])})'
-
-  empty: set[int] = set()
-  if others:
-    checks = ', '.join(map(has_rows, others))
-    has = sql.fetch_row(connection, f'SELECT {checks} FROM {train}')
-    empty = {i for i, one in zip(others, has, strict=True) if not one}
-  return [edge for i, edge in enumerate(edges) if i not in empty]
+  return [edge for i, edge in enumerate(edges) if i + 1 in filled]
 
 
 def bin_id(field: source.SourceField, edges: Sequence[float]) -> str:

@@ -82,25 +82,13 @@ def literal(value: str) -> str:
   return "'" + value.replace("'", "''") + "'"
 
 
-def null_if_empty(value: str, kind: str = '') -> str:
-  """SQL of a key; NULL for empty text and NaN.
-
-  Args:
-    kind: its DuckDB type, where that is known: less for DuckDB to plan.
-  """
-  written = f'CAST({value} AS VARCHAR)'
-  if not kind:
-    # DuckDB plans by `typeof`: integers, which can't be empty, cost nothing.
-    kept = (
-      f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
-      f' NOT {_is_nan_of_any_type(value)}'
-    )
-  elif kind in INTEGERS:
-    return value
-  else:
-    kept = f"{written} <> ''"
-    if kind in EXACT:
-      kept += f' AND NOT {is_nan(value)}'
+def null_if_empty(value: str) -> str:
+  """SQL of a key; NULL for empty text and NaN."""
+  # DuckDB plans by `typeof`: integers, which can't be empty, cost nothing.
+  kept = (
+    f"typeof({value}) IN {INTEGERS} OR CAST({value} AS VARCHAR) <> '' AND"
+    f' NOT {_is_nan_of_any_type(value)}'
+  )
   return f'CASE WHEN {kept} THEN {value} END'
 
 
@@ -147,27 +135,16 @@ def strip_zero_fraction(written: str) -> str:
   return f'regexp_replace({written}, {literal(WHOLE)}, {literal(WHOLE_TEXT)})'
 
 
-def value_text(value: str, kind: str = '') -> str:
+def value_text(value: str) -> str:
   """SQL of a value as text, for look-ups in vocabularies.
 
   Pandas turns integers into floats if a value is missing, so whole floats are
   written as integers: 118.0 is '118'. Floats beyond EXACT keep their text, as
   one float may stand for two neighbouring ids. NaN has none.
-
-  Args:
-    kind: its DuckDB type, where that is known: less for DuckDB to plan.
   """
   written = f'CAST({value} AS VARCHAR)'
   whole = strip_zero_fraction(written)
   size = f'abs(TRY_CAST({written} AS DOUBLE))'
-  if kind in EXACT:
-    exact = f'{size} < {EXACT[kind]}'
-    return (
-      f'CASE WHEN {exact} THEN {whole}'
-      f' WHEN NOT {is_nan(value)} THEN {written} END'
-    )
-  if kind:
-    return whole if kind.startswith('DECIMAL') else written
   # `typeof` is known when the query is planned: other types cost nothing.
   cases = ' '.join(
     f"WHEN typeof({value}) = '{of}' AND {size} < {limit} THEN {whole}"

@@ -57,16 +57,14 @@ def build(
   return Vocabulary(table, size + 1, rest)
 
 
-def _number(
-  connection: sql.Connection, counts: str, min_count: int, kind: str = ''
-) -> str:
-  """Makes the table of a vocabulary, as `build` does; `kind` is the key's."""
+def _number(connection: sql.Connection, counts: str, min_count: int) -> str:
+  """Makes the table of a vocabulary, as `build` does."""
   table = sql.unique_name('vocabulary')
-  is_given = f'{sql.null_if_empty("key", kind)} IS NOT NULL'
+  is_given = f'{sql.null_if_empty("key")} IS NOT NULL'
   # Kept values stand first, so that `rowid` numbers them without a window.
   connection.execute(
     f'CREATE TABLE {table}_0 AS'
-    f' SELECT key, {sql.value_text("key", kind)} AS value, count,'
+    f' SELECT key, {sql.value_text("key")} AS value, count,'
     f' {is_given} AND count >= {min_count} AS kept'
     f' FROM ({counts}) WHERE count > 0'
     ' ORDER BY kept DESC, count DESC, value'
@@ -117,7 +115,6 @@ def build_categorical(
       f'SELECT {names}, count(*) AS count, GROUPING_ID({names}) AS others'
       f' FROM {rows} WHERE split = 0 GROUP BY GROUPING SETS ({sets})',
     )
-    kinds = sql.column_types(connection, table)
     everything = 2 ** len(group) - 1
     tables = []
     for i, name in enumerate(group):
@@ -127,7 +124,7 @@ def build_categorical(
         f'SELECT {sql.quote(name)} AS key, count FROM {table}'
         f' WHERE others = {others}'
       )
-      tables.append(_number(connection, counts, min_counts[name], kinds[name]))
+      tables.append(_number(connection, counts, min_counts[name]))
     sql.drop_tables(connection, table)
     sizes = _sizes(connection, tables)
     for name, made, (size, rest) in zip(group, tables, sizes, strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare_settings
@@ -61,12 +61,11 @@ def read(
       connection, raw_dir, schema, options
     )
     row_id, warnings = 'rowid AS row_id', ()
-  kinds = sql.column_types(connection, table.name)
   fields, further = fields_lib.with_vector_files(schema.fields, path.parent)
   columns = [
     row_id,
     f'{table.row_hash} AS {raw.ROW_HASH}',
-    *_select(schema, nested, kinds),
+    *_select(schema, nested),
     *([f'{split} AS split'] if split else []),
   ]
   view = sql.create_view(
@@ -253,16 +252,11 @@ def _types(schema: schema_lib.TableSchema, nested: set[str]) -> dict[str, str]:
   return found
 
 
-def _select(
-  schema: schema_lib.TableSchema,
-  nested: set[str],
-  kinds: Mapping[str, str],
-) -> list[str]:
+def _select(schema: schema_lib.TableSchema, nested: set[str]) -> list[str]:
   """SQL of the columns of the reader's view, but for the row's own.
 
   Args:
     nested: columns of lists.
-    kinds: DuckDB types of the raw table's columns.
   """
   time = '0::BIGINT' if schema.time is None else sql.quote(_TIME)
   values = {_TIME: time}
@@ -286,7 +280,7 @@ def _select(
     """A session or user; NULL where it is missing or empty."""
     if column is None:
       return 'NULL'
-    return sql.null_if_empty(_column(column), kinds[raw.PREFIX + column])
+    return sql.null_if_empty(_column(column))
 
   columns = [
     f'{key(schema.session)} AS session',

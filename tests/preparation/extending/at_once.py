@@ -154,6 +154,6 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
     ),
     # All rows are fitted on, so that every value of theirs is looked up.
     mock.patch.object(sessionize.RowPlaces, 'is_train', lambda self: 'true'),
-    mock.patch.object(fit, '_varies', lambda *args: True),
+    mock.patch.object(fit, 'constant', lambda *args: ()),
   ):
     yield
