@@ -270,12 +270,11 @@ def _apply(
       f'CAST({name} AS FLOAT) AS {name}'
       for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
     ]
-  with sql.joins_as_written(connection):
-    return sql.create_table(
-      connection,
-      f'SELECT {", ".join(selected)} FROM {featured} r {" ".join(joins)}'
-      ' ORDER BY position',
-    )
+  return sql.create_table(
+    connection,
+    f'SELECT {", ".join(selected)} FROM {featured} r {" ".join(joins)}'
+    ' ORDER BY position',
+  )
 
 
 def value_sql(field: manifest_lib.Field) -> str:

@@ -305,23 +305,6 @@ def column_types(connection: Connection, relation: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def joins_as_written(connection: Connection) -> Iterator[None]:
-  """Has DuckDB join in the order in which a query names its relations.
-
-  Looking for a better order of dozens of left joins, where none is better,
-  takes longer than to join some thousand rows.
-  """
-  setting = 'disabled_optimizers'
-  before = fetch_row(connection, f"SELECT current_setting('{setting}')")[0]
-  others = f'{before},' if before else ''
-  connection.execute(f'SET {setting} = {literal(others + "join_order")}')
-  try:
-    yield
-  finally:
-    connection.execute(f'SET {setting} = {literal(before)}')
-
-
-@contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
   """Translates errors that can end DuckDB's work at any time.
 

@@ -6,11 +6,10 @@ the directory is renamed.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from rmtl_jax import partial, types
 from rmtl_jax.data import manifest as manifest_lib
@@ -20,8 +19,6 @@ from rmtl_jax.preparation import encode, sql
 # Rows of a row group, the least that can be read. Streaming reads blocks of
 # neighbouring sessions at random, so small groups waste little beside a block.
 ROW_GROUP = 8_192
-# Files that are written at once.
-_AT_ONCE = 4
 # V2 packs differences of whole numbers, which makes up for small row groups.
 # Dictionaries only for few values: one per row group takes a quarter of the
 # writing time and mostly more room. No Bloom filters, as nobody looks values
@@ -122,40 +119,17 @@ def write_parts(
   for name in files:
     (directory / name).mkdir()
   ends = [first for _, first in starts[1:]] + [total]
-  queries = []
   for (split, first), end in zip(starts, ends, strict=True):
     name = manifest_lib.SPLITS[split]
     file = f'{name}/part-{len(files[name]):05d}.parquet'
-    queries.append(
+    connection.execute(
       f'COPY (SELECT {", ".join(rows.columns)} FROM {rows.table}'
       f' WHERE rowid >= {first} AND rowid < {end})'
       f' TO {sql.literal(str(directory / file))} ({_FORMAT})'
     )
     files[name].append(file)
-  for end, _ in zip(ends, _run_concurrently(connection, queries), strict=True):
     on_file(end / total)
   return {name: tuple(found) for name, found in files.items()}
-
-
-def _run_concurrently(
-  connection: sql.Connection, queries: Sequence[str]
-) -> Iterator[None]:
-  """Runs queries in as many threads as DuckDB has; yields in order."""
-  # One file alone leaves a core idle while its last row groups are encoded.
-  threads = sql.fetch_value(connection, "SELECT current_setting('threads')")
-
-  def run(query: str) -> None:
-    with connection.cursor() as cursor:
-      cursor.execute(query)
-
-  with concurrent.futures.ThreadPoolExecutor(min(threads, _AT_ONCE)) as pool:
-    waiting = [pool.submit(run, query) for query in queries]
-    try:
-      for one in waiting:
-        one.result()
-        yield
-    finally:
-      pool.shutdown(cancel_futures=True)
 
 
 def digests(directory: pathlib.Path) -> dict[str, str]:

@@ -56,7 +56,3 @@ def test_values_as_text(value, text):
     assert sql.fetch_row(connection, query) == (text,)
     query = f'SELECT {sql.value_texts("v")} FROM (SELECT [{value}] AS v)'
     assert sql.fetch_row(connection, query) == ([text],)
-    rows = f'(SELECT {value} AS v)'
-    kind = sql.column_types(connection, rows)['v']
-    query = f'SELECT {sql.value_text("v", kind)} FROM {rows}'
-    assert sql.fetch_row(connection, query) == (text,)
