@@ -8,12 +8,6 @@ from typing import Any
 import hypothesis
 import pytest
 
-# Backbones of different structure: gates, levels of experts, a link behind the
-# towers, transfer between towers, networks without shared parameters. Tables
-# over all backbones run these by default, and one table runs all:
-# networks/test_against_numpy.py.
-BACKBONES = ('mmoe', 'ple', 'esmm', 'aitm', 'single_task')
-
 
 def some(entries: Iterable[Any], quick: Collection[Any]) -> list[Any]:
   """All entries of a table; those that are not quick run with `-m slow`.

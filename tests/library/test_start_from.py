@@ -13,7 +13,6 @@ from tests.library.test_ranker import ranker, without_labels
 
 pytestmark = pytest.mark.slow
 
-TASKS = ('click', 'buy')
 OLD = 320
 
 

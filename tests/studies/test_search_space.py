@@ -51,11 +51,6 @@ def manifest(*fields, item=None):
   )
 
 
-def category(name, group='', size=9):
-  details = {'as_of': group} if group else {}
-  return manifest_lib.Field(name, 'categorical', size, details=details)
-
-
 PRICE = manifest_lib.Field('price', 'numeric')
 ITEM = manifest_lib.Field('item', 'categorical', 9)
 
