@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax import json_files, types
+from rmtl_jax import json_files
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration, labelled, metrics
@@ -30,14 +30,7 @@ def saved(run: workdir.Run) -> Maps:
   path = run.path / 'metrics.json'
   if not path.exists():
     return {}
-  maps = of_record(json_files.read(path), f'{path}: calibration')
-  for stage, of_tasks in maps.items():
-    for task in run.manifest.tasks:
-      if task.is_binary and task.name not in of_tasks:
-        raise types.InputError(
-          f'{path}: calibration.{stage} lacks {task.name!r}'
-        )
-  return maps
+  return of_record(json_files.read(path), f'{path}: calibration')
 
 
 def of_record(record: Mapping[str, Any], where: str) -> Maps:
@@ -141,15 +134,3 @@ def apply(
     for stage, found in predictions.items()
     if stage in maps
   }
-
-
-def warnings(record: Mapping[str, Any]) -> list[str]:
-  """Warns of maps that reverse a model's ranking, one line each."""
-  return [
-    f'the calibration of {task} after stage {stage} has slope'
-    f' {fitted["slope"]:.3g}: the model ranks the validation rows worse than'
-    ' chance would'
-    for stage, maps in record.get('calibration', {}).items()
-    for task, fitted in maps.items()
-    if fitted.get('slope', 1.0) <= 0.0
-  ]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +53,7 @@ def stages(
       None,
     )
     if same:
-      drawn[name], found[name] = drawn[same], copy.deepcopy(found[same])
+      drawn[name], found[name] = drawn[same], found[same]
       continue
     drawn[name] = evaluator.replicates(
       values, rows, config.evaluation, config.seed

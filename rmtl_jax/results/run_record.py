@@ -299,7 +299,6 @@ def _build(
     warnings += figures.one_class_warnings(
       validation.labels, tasks, validation.sample_weight
     )
-  warnings += calibrations.warnings(record)
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, trained, data)

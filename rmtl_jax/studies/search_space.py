@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import limits, variants
+from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.networks import ignore
 from rmtl_jax.studies import methods
 
 # The default space.
@@ -47,29 +46,11 @@ class Dimension(NamedTuple):
   log: bool = False
 
 
-def defaults(
-  base: config_lib.Config, manifest: manifest_lib.Manifest
-) -> tuple[str, ...]:
-  """The default space for some data, without what it can't use, for `parse`.
-
-  Args:
-    base: the given settings, of one model or of an ensemble; fields that they
-      ignore stay ignored.
-
-  Raises:
-    types.InputError: `base` ignores an unknown field.
-  """
-  space, spec = _ALWAYS, manifest.feature_spec()
-  ignored = [
-    ignore.unseen(one.network, spec) for one in variants.of_members(base)
-  ]
-  if any(
-    field.kind != 'numeric'
-    and not all(field.name in names for names in ignored)
-    for field in manifest.fields
-  ):
-    space += _OF_CATEGORIES
-  return space
+def defaults(manifest: manifest_lib.Manifest) -> tuple[str, ...]:
+  """The default space for some data, without what it can't use, for `parse`."""
+  if all(field.kind == 'numeric' for field in manifest.fields):
+    return _ALWAYS
+  return _ALWAYS + _OF_CATEGORIES
 
 
 def parse(text: str, base: config_lib.Config) -> Dimension:

@@ -126,7 +126,7 @@ def tune(
   config = config_values.validate(config or config_lib.Config())
   config = config_lib.resolve(config, manifest)
   texts = (search,) if isinstance(search, str) else search
-  texts = texts or search_space.defaults(config, manifest)
+  texts = texts or search_space.defaults(manifest)
   space = tuple(search_space.parse(text, config) for text in texts)
   wanted = Options(space, **options)
   wanted = wanted._replace(seeds=tuple(wanted.seeds))

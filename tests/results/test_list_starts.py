@@ -158,14 +158,16 @@ def test_rows_of_one_time_are_a_list(run):
   time = np.arange(split.host.rows) // 5 * 2 + (
     np.arange(split.host.rows) % 5 > 2
   )
-  host = dataclasses.replace(split.host, time=time.astype(np.int32))
+  host = dataclasses.replace(
+    split.host, begins_time=np.diff(time, prepend=-1) > 0
+  )
   found = list_starts.of(dataclasses.replace(split, host=host), own.manifest)
   np.testing.assert_array_equal(found.number, time)
   # One row at a time: sessions are the lists again, of one row none.
   apart = dataclasses.replace(
     split.host,
     starts=np.arange(split.host.rows + 1),
-    time=np.arange(split.host.rows, dtype=np.int32),
+    begins_time=np.ones(split.host.rows, bool),
   )
   alone = dataclasses.replace(split, host=apart)
   assert list_starts.of(alone, own.manifest) is None

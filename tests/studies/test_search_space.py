@@ -1,7 +1,6 @@
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.studies import search_space
 from tests import paper
@@ -57,10 +56,9 @@ ITEM = manifest_lib.Field('item', 'categorical', 9)
 
 def test_the_default_space_is_what_the_data_can_have():
 
-  def space(*fields, ignore='', **more):
-    base = config_values.with_settings(BASE, {'network.ignore': ignore})
-    texts = search_space.defaults(base, manifest(*fields, **more))
-    return {search_space.parse(text, base).name for text in texts}
+  def space(*fields):
+    texts = search_space.defaults(manifest(*fields))
+    return {search_space.parse(text, BASE).name for text in texts}
 
   always = {'network.dropout', 'pretrain.learning_rate', 'pretrain.l2'}
   categories = {
@@ -68,7 +66,6 @@ def test_the_default_space_is_what_the_data_can_have():
   }
   assert space(PRICE) == always
   assert space(PRICE, ITEM) == always | categories
-  assert space(PRICE, ITEM, item='item', ignore='item') == always
 
 
 @pytest.mark.parametrize(
