@@ -173,7 +173,10 @@ def run(
       rows = past.before(rows)
     end = _end(connection, rows, window)
     places, duplicates = _find_places(connection, rows, config, rule, end)
-    rows = logged = split_rules.without_split(connection, rows)
+    if rows.has_split:  # which places have
+      view = f'SELECT * EXCLUDE (split) FROM {rows.view}'
+      rows = dataclasses.replace(rows, view=sql.create_view(connection, view))
+    logged = rows
     if past is None:
       _check_split(rows, places, config.raw_dir or config.source, rule)
       rows = asof.add_features(connection, rows, places, config)
@@ -330,10 +333,20 @@ def _report(
   of_splits: Mapping[str, manifest_lib.Split],
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
+  dropped = dict(rows.dropped)
+  if rows.identity:
+    dropped['exact duplicate'] = duplicates
+  for reason, counted in (
+    ('after the end of {}, in a session that starts in it', places.dropped),
+    ('label not yet known at the end of {}', places.immature),
+  ):
+    for name, count in zip(manifest_lib.SPLITS, counted, strict=True):
+      if count:
+        dropped[reason.format(name)] = count
   return {
     'raw_rows': rows.table.rows,
     **rows.counts,
-    'dropped': _count_dropped(rows, places, duplicates),
+    'dropped': dropped,
     'cut_values': encoded.cut_values,
     'session_rows': counts.session_rows(connection, encoded.table),
     **({'as_of_left_out': rows.as_of_left_out} if rows.as_of_left_out else {}),
@@ -341,29 +354,7 @@ def _report(
       *rows.table.warnings,
       *rows.warnings,
       *warning_lines.of_rows(
-        connection, encoded, rows, places, duplicates, rule, of_splits
+        connection, encoded, rows, places, rule, of_splits
       ),
     ],
   }
-
-
-def _count_dropped(
-  rows: source.SourceTable, places: sessions.RowPlaces, duplicates: int
-) -> dict[str, int]:
-  """Rows that were dropped, by reason.
-
-  Args:
-    places: of all rows; only their counts are read.
-    duplicates: number of exact duplicates.
-  """
-  dropped = dict(rows.dropped)
-  if rows.identity:
-    dropped['exact duplicate'] = duplicates
-  for reason, of_splits in (
-    (source.AFTER_END, places.dropped),
-    (source.LABEL_UNKNOWN, places.immature),
-  ):
-    for name, count in zip(manifest_lib.SPLITS, of_splits, strict=False):
-      if count:
-        dropped[reason.format(name)] = count
-  return dropped

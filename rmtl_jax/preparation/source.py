@@ -41,9 +41,6 @@ from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import times
 
 TRANSFORMS = ('standard', 'log1p', 'bins')
-# Reasons for dropping rows, in the manifest.
-AFTER_END = 'after the end of {}, in a session that starts in it'
-LABEL_UNKNOWN = 'label not yet known at the end of {}'
 # Of the names of as-of features.
 AS_OF_PREFIX = 'asof_'
 # The side of a field that describes neither user nor item, such as the hour.
@@ -352,14 +349,6 @@ class SourceTable:
   def rated_tasks(self) -> tuple[SourceTask, ...]:
     """The tasks with as-of features of labels; see `rated`."""
     return rated(self.tasks)
-
-
-def make_view(
-  connection: sql.Connection, columns: Mapping[str, str], rows: str
-) -> str:
-  """Makes a view with SQL of columns, by name, from SQL of rows."""
-  listed = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
-  return sql.create_view(connection, f'SELECT {listed} FROM {rows}')
 
 
 Reader = Callable[

@@ -220,18 +220,6 @@ def _whole_keys(
   return () if is_mixed else ('user',)
 
 
-def without_split(
-  connection: sql.Connection, rows: source.SourceTable
-) -> source.SourceTable:
-  """The reader's rows without their own `split`, which their places have."""
-  if not rows.has_split:
-    return rows
-  view = sql.create_view(
-    connection, f'SELECT * EXCLUDE (split) FROM {rows.view}'
-  )
-  return dataclasses.replace(rows, view=view)
-
-
 def _hashed(rule: SplitRule, key: str) -> str:
   """SQL of the place of a key (SQL of text) in the drawn order."""
   return f"md5('{rule.seed}:' || {key})"

@@ -17,10 +17,6 @@ from rmtl_jax.preparation import (
 from rmtl_jax.preparation import sessionize as sessions_lib
 from rmtl_jax.preparation.raw import raw_files as raw
 
-# Share of the rows from which exact duplicates are worth a warning.
-_MANY_DUPLICATES = 0.05
-# Share of the rows from which those that a split's end cuts off are.
-_MANY_CUT = 0.1
 # Fraction of a split's rows that may be immature without a warning.
 _MAX_IMMATURE = 0.1
 # From this share on, a warning suggests how to make the split longer.
@@ -39,27 +35,22 @@ def of_rows(
   encoded: encode.Encoded,
   rows: source.SourceTable,
   places: sessions_lib.RowPlaces,
-  duplicate_rows: int,
   rule: split_rules.SplitRule,
   of_splits: Mapping[str, manifest_lib.Split],
 ) -> list[str]:
   """All warnings; of rows that are added to data, those that new rows make.
 
   Args:
-    duplicate_rows: exact duplicates.
     rule: how rows were split; `rolling` where they are added.
   """
   if rule.by == 'rolling':
     return [
-      *duplicates(rows, duplicate_rows),
       *immature(rows, places, _ADD_MORE),
       *late(connection, encoded, rows, places, _ADD_MORE),
       *one_class(rows, of_splits, _MORE_DAYS),
     ]
   return [
     *sessions(rows),
-    *duplicates(rows, duplicate_rows),
-    *cut(rows, places),
     *immature(rows, places),
     *late(connection, encoded, rows, places),
     *one_class(rows, of_splits),
@@ -75,38 +66,6 @@ def sessions(rows: source.SourceTable) -> list[str]:
   return [
     f'the log has no {lack}: each row is its own session, so critics have'
     ' no later row to foresee, and their values are rewards'
-  ]
-
-
-def duplicates(rows: source.SourceTable, count: int) -> list[str]:
-  """Says how to keep rows that only look alike, where many do."""
-  share = count / max(rows.table.rows, 1)
-  if share < _MANY_DUPLICATES:
-    return []
-  return [
-    f'{share:.0%} of the rows equal an earlier one of their session and time in'
-    ' every column, and are dropped; if they are rows of their own (times that'
-    ' are days or years make them alike), give the log a column that numbers'
-    ' its rows'
-  ]
-
-
-def cut(rows: source.SourceTable, places: sessions_lib.RowPlaces) -> list[str]:
-  """Says what ends sessions earlier, where splits cut many rows off them."""
-  cut = sum(places.dropped)
-  share = cut / max(cut + sum(places.rows), 1)
-  # The columns of public logs are not the user's choice.
-  if share < _MANY_CUT or 'schema' not in rows.options:
-    return []
-  remedy = (
-    'its ids may be those of users; name the column as "user" in the schema'
-    if rows.has_session
-    else 'the time may be no time, or the user no user, in the schema;'
-    ' --idle_minutes ends sessions at shorter gaps'
-  )
-  return [
-    f'{share:.0%} of the rows are left out, as they come after the end of a'
-    f' split in a session that starts before it: {remedy}'
   ]
 
 

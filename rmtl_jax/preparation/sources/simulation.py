@@ -47,9 +47,10 @@ def read(
     'p_click': 'p_click',
     'p_conversion': 'p_conversion',
   }
+  selected = ', '.join(f'{e} AS {sql.quote(n)}' for n, e in columns.items())
   file = raw.RawFile(pathlib.Path('simulated'), 0, log.num_rows)
   return source.SourceTable(
-    view=source.make_view(connection, columns, table),
+    view=sql.create_view(connection, f'SELECT {selected} FROM {table}'),
     fields=tuple(fields),
     tasks=TASKS,
     table=raw.RawTable(table, (file,)),
