@@ -187,12 +187,10 @@ def _inject(shim, place, name, sample, kinds) -> str:
   code, said = _run(shim, place, job)
   assert code == 0 and job.check(place), said
   count = int((shim.parent / 'count').read_text())
-  assert count > 10
+  assert count > 0
   # The last calls are those that publish.
-  early, last = (
-    range(1, count - sample // 2 + 1),
-    range(count + 1)[-sample // 2 :],
-  )
+  calls = list(range(1, count + 1))
+  early, last = calls[: -sample // 2], calls[-sample // 2 :]
   rng = random.Random(f'{name} {sample}')
   numbers = [*rng.sample(early, min(len(early), sample)), *last]
   ended = [
