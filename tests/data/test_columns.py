@@ -136,7 +136,7 @@ LIST = pa.list_(pa.int32())
     ('f_user', 30, None, 'is 30, expected a row of the vocabulary, 0 to 29'),
     ('f_item', 2**40, pa.int64(), 'is 1099511627776, expected a row of the'),
     ('m_tags', [], LIST, 'has 0 values, expected 1 to 3'),
-    ('m_tags', [1, None], LIST, 'holds a null, expected integers'),
+    ('m_tags', [1, None], LIST, 'contains a null, expected integers'),
     ('x_price', float('nan'), None, 'is nan, expected a finite number'),
     ('y_click', 0.5, None, 'is 0.5, expected 0 or 1'),
     ('p_click', 1.5, None, 'is 1.5, expected a probability'),

@@ -41,9 +41,15 @@ def explained(
   """
   fields = [f for f in manifest.fields if not f.width and f.size <= _LARGEST]
   tasks = [task.name for task in manifest.tasks if task.is_binary]
-  columns = [sql.quote(field.column) for field in fields] + [
-    f'coalesce(sum({sql.quote(f"y_{task}")}) OVER (PARTITION BY session_id'
-    ' ORDER BY step ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)'
+  kinds = ['DOUBLE' if f.kind == 'numeric' else 'BIGINT' for f in fields]
+  columns = [
+    f'CAST({sql.quote(field.column)} AS {kind}) AS {sql.quote(field.column)}'
+    for field, kind in zip(fields, kinds, strict=True)
+  ]
+  columns += [
+    f'coalesce(sum(CAST({sql.quote(f"y_{task}")} AS DOUBLE)) OVER ('
+    'PARTITION BY session_id ORDER BY step'
+    ' ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)'
     for task in tasks
   ]
   found = []
