@@ -216,7 +216,7 @@ def plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
   """The type that DuckDB reads, in memory and in Parquet, for an Arrow type."""
-  if pa.types.is_dictionary(kind):
+  if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
     return plain_type(kind.value_type)
   if is_list(kind):
     return pa.large_list(plain_type(kind.value_type))

@@ -381,6 +381,8 @@ def _rest(vocabulary: pa.Table) -> float:
   """The fraction of train values that are row 0; 0 if unknown."""
   if 'count' not in vocabulary.column_names or not len(vocabulary):
     return 0.0
-  counts = vocabulary['count'].cast(pa.float64()).fill_null(0.0).to_numpy()
+  counts = (
+    vocabulary['count'].cast(pa.float64(), safe=False).fill_null(0.0).to_numpy()
+  )
   total = counts.sum()
   return min(max(counts[0] / total, 0.0), 1.0) if total > 0 else 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from rmtl_jax.preparation.raw import raw_files as raw
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.serving import raw_rows
+
+# Types that DuckDB ends with an internal error of.
+_UNREADABLE = re.compile(r'halffloat|decimal256|, -')
 
 
 def source_field(
@@ -89,14 +93,17 @@ def to_duckdb_types(table: pa.Table, path: str) -> pa.Table:
     wanted = tables.plain_type(field.type)
     if pa.types.is_duration(wanted):  # as Parquet has it
       wanted = pa.int64()
+    refused = types.InputError(
+      f'{path}: column {field.name!r} is of type {field.type}, which can not be'
+      ' read'
+    )
+    if _UNREADABLE.search(str(wanted)):  # within a type that `plain` leaves
+      raise refused
     if wanted != field.type:
       try:
         column = tables.plain(table.column(i).combine_chunks(), wanted)
       except pa.ArrowException:
-        raise types.InputError(
-          f'{path}: column {field.name!r} is of type {field.type}, which can'
-          ' not be read'
-        ) from None
+        raise refused from None
       table = table.set_column(i, field.name, column)
   return table
 

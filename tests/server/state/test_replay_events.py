@@ -207,7 +207,7 @@ def test_predictions_are_those_of_evaluation(place, shop):
     begin = number
     kind = keeper._shape.events.column
     row = raw.slice(number, 1).drop_columns([kind])
-    found = scoring.score(scorer, keeper, row, notes_lib.Notes(), 32)
+    found = scoring.score(scorer, keeper, row, notes_lib.Notes())
     np.testing.assert_allclose(found[0], wanted, rtol=0, atol=1e-6)
     other = scorer.predict_proba(row, raw.slice(0, number))
     np.testing.assert_array_equal(found, other)
